@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+WORKDIR ?= demo
+
+.PHONY: help setup demo test test-slow check format bench lock clean
+
+help: ## this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## find or fetch Python 3.10, make .venv, install the locked packages
+
+$(READY): requirements.lock setup.py .python-version .ci/setup
+	@bash .ci/setup $(VENV)
+	@touch $@
+
+demo: $(READY) ## generated clips to a gated, pushed, served classifier; results in ./demo
+	@$(VENV)/bin/avmae demo --workdir $(WORKDIR)
+
+test: $(READY) ## the fast tests
+	@$(PYTHON) -m pytest
+
+test-slow: $(READY) ## the end-to-end tests, minutes each
+	@$(PYTHON) -m pytest -m slow
+
+check: $(READY) ## lint and format
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: $(READY) ## mend what lint and format can mend
+	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
