@@ -45,6 +45,16 @@ class Spec(pydantic.BaseModel):
         return type(self).model_validate({**self.model_dump(), **changes})
 
 
+class MediaSpec(Spec):
+    """What a record keeps of a clip."""
+
+    frames_per_second: Positive = 8.0
+    shorter_side_px: Annotated[int, pydantic.Field(ge=16)] = 256
+    jpeg_quality: Annotated[int, pydantic.Field(ge=1, le=100)] = 90
+    required: tuple[Modality, ...] = MODALITIES  # a clip that lacks one of these is set aside
+    min_seconds: Positive = 0.5
+
+
 class PatchGrid(Spec):
     """An input tensor cut into patches without overlap; the grid's first axis is the slowest."""
 
@@ -127,7 +137,8 @@ class AudioSpec(PatchGrid):
     def _whole_patches(self):
         if self.num_frames < self.patch[0]:
             raise ValueError(
-                f'audio needs at least one patch of {self.patch[0]} frames, got seconds={self.seconds}'
+                f'audio needs at least one patch of {self.patch[0]} frames, '
+                f'got seconds={self.seconds}'
             )
         if NUM_MEL_BINS % self.patch[1]:
             raise ValueError(
