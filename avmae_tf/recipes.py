@@ -81,6 +81,7 @@ class TrainingConfig(Spec):
     backbone: BackboneSpec
     optimizer: OptimizerSpec
     schedule: ScheduleSpec
+    random_crop: bool = False  # of the stored frames; the centre otherwise
     random_flip: bool = False
     precision: Literal['float32', 'mixed_bfloat16'] = 'float32'
     seed: int = 0
@@ -195,5 +196,44 @@ class RunSpec(Spec):
 
     steps_per_loop: Count = 50  # steps between two looks of the host: scalars, progress
     checkpoint_every_loops: Count = 10
+    test_every_loops: Count = 10
     pictures_every_loops: Count = 10
     jit_compile: bool = False  # XLA; always on a TPU
+
+
+_DEMO_INPUTS = {  # two seconds of small pictures: minutes on two CPU cores
+    'video': VideoSpec(num_frames=8, frames_per_second=4.0, size_px=64),
+    'audio': AudioSpec(seconds=2.0),
+    'backbone': BackboneSpec(width=96, num_layers=4, num_heads=3, mlp_width=384),
+}
+PRETRAIN_RECIPES = {
+    'demo': PretrainConfig(
+        **_DEMO_INPUTS,
+        decoder=DecoderSpec(width=64, num_layers=2, num_heads=2, mlp_width=256),
+        encoder=Mid(fused_layers=1),
+        masking=MaskingSpec(video_ratio=0.9, audio_ratio=0.5),
+        schedule=ScheduleSpec(
+            learning_rate=1e-3,
+            reference_batch_size=32,
+            batch_size=32,
+            epochs=20,
+            warmup_epochs=2,
+        ),
+    ),
+}
+FINETUNE_RECIPES = {
+    'demo': FinetuneConfig(
+        **_DEMO_INPUTS,
+        fusion=Bottleneck(fusion_layer=2),
+        label_smoothing=0.1,
+        stochastic_depth=0.0,
+        num_views=1,
+        schedule=ScheduleSpec(
+            learning_rate=0.1,
+            reference_batch_size=32,
+            batch_size=32,
+            epochs=30,
+            warmup_epochs=2,
+        ),
+    ),
+}

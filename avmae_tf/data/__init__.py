@@ -1,0 +1,1 @@
+"""From media files to clips: generated clips, decoding, records, input pipelines."""

@@ -1,0 +1,1 @@
+"""The networks of the paper, composed of small pieces."""

@@ -1,0 +1,110 @@
+"""How audio and video tokens meet: the encoders and decoders of Sec. 3.2 and 3.3 (Fig. 2).
+
+A fusion maps a mapping of modality to tokens [B, N, D] to one of the same shapes, in stages.
+`path` gives the ordered blocks that a modality's tokens go through and `last_norm` the norm at
+its end: all that a warm start and a layer-wise learning rate need to know.
+"""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from avmae_tf import config
+from avmae_tf.config import MODALITIES, BackboneSpec
+from avmae_tf.models.blocks import Block, Stack, fold_in
+from avmae_tf.models.mbt import BottleneckFusion
+
+Tokens = dict[str, tf.Tensor]
+
+
+def concatenate(tokens: Tokens) -> tf.Tensor:
+    """[B, N_m, D] per modality to [B, sum of N_m, D], in the order of MODALITIES."""
+    return tf.concat([tokens[m] for m in MODALITIES if m in tokens], axis=1)
+
+
+def split_like(joint: tf.Tensor, tokens: Tokens) -> Tokens:
+    """The inverse of `concatenate`."""
+    present = [m for m in MODALITIES if m in tokens]
+    parts = tf.split(joint, [tokens[m].shape[1] for m in present], axis=1)
+    return dict(zip(present, parts, strict=True))
+
+
+class Joint(keras.layers.Layer):
+    """One stack on the concatenation of the modalities."""
+
+    def __init__(self, stack: Stack, **kwargs):
+        super().__init__(**kwargs)
+        self.stack = stack
+
+    def stack_of(self, modality: str) -> Stack:
+        return self.stack
+
+    def call(self, tokens: Tokens, seed=None) -> Tokens:
+        return split_like(self.stack(concatenate(tokens), seed=seed), tokens)
+
+
+class Streams(keras.layers.Layer):
+    """A stack for each modality by itself; the same stack twice ties the weights."""
+
+    def __init__(self, stacks: dict[str, Stack], **kwargs):
+        super().__init__(**kwargs)
+        self.stacks = stacks
+
+    def stack_of(self, modality: str) -> Stack:
+        return self.stacks[modality]
+
+    def call(self, tokens: Tokens, seed=None) -> Tokens:
+        return {
+            m: self.stacks[m](tokens[m], seed=fold_in(seed, MODALITIES.index(m)))
+            for m in MODALITIES
+            if m in tokens
+        }
+
+
+class Fusion(keras.layers.Layer):
+    """Stages run one after the other; `seed` [2] means training, None inference."""
+
+    def __init__(self, stages, **kwargs):
+        super().__init__(**kwargs)
+        self.stages = list(stages)
+
+    def path(self, modality: str) -> list[Block]:
+        """The blocks that a token of `modality` goes through, first to last."""
+        return [block for stage in self.stages for block in stage.stack_of(modality).blocks]
+
+    def last_norm(self, modality: str) -> keras.layers.Layer:
+        """The norm after the last block of `modality`."""
+        return self.stages[-1].stack_of(modality).norm
+
+    def call(self, tokens: Tokens, seed=None) -> Tokens:
+        for stage in self.stages:
+            tokens = stage(tokens, seed=seed)
+        return tokens
+
+
+def build_fusion(
+    spec, backbone: BackboneSpec, modalities, *, stochastic_depth: float = 0.0, name: str
+) -> keras.layers.Layer:
+    """The fusion that `spec` describes, for `modalities`."""
+
+    def stack(name, start=0, stop=None):
+        return Stack(backbone, start, stop, stochastic_depth=stochastic_depth, name=name)
+
+    match spec:
+        case config.Early():
+            stages = [Joint(stack('joint'))]
+        case config.Shared():
+            tied = stack('tied')
+            stages = [Streams({m: tied for m in modalities})]
+        case config.Separate():
+            stages = [Streams({m: stack(m) for m in modalities})]
+        case config.Mid(fused_layers=fused):
+            split = backbone.num_layers - fused
+            stages = [
+                Streams({m: stack(m, 0, split) for m in modalities}),
+                Joint(stack('joint', split)),
+            ]
+        case config.Bottleneck():
+            return BottleneckFusion(
+                spec, backbone, modalities, stochastic_depth=stochastic_depth, name=name
+            )
+    return Fusion(stages, name=name)

@@ -1,0 +1,36 @@
+"""Which tokens the encoder sees (Sec. 3.1: u = Mask(v; alpha)).
+
+Shapes: B clips, N tokens, V visible, M masked, V + M = N.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Mask(NamedTuple):
+    """Token indices of every clip; visible ones in the order in which the encoder reads them."""
+
+    visible: tf.Tensor  # int32 [B, V]
+    masked: tf.Tensor  # int32 [B, M]
+
+
+def random_mask(seed: tf.Tensor, *, batch: int, num_tokens: int, num_masked: int) -> Mask:
+    """A permutation per clip; its first `num_masked` tokens are hidden, the others visible."""
+    noise = tf.random.stateless_uniform([batch, num_tokens], seed)
+    order = tf.argsort(noise, axis=1)
+    return Mask(visible=order[:, num_masked:], masked=order[:, :num_masked])
+
+
+def gather_tokens(tokens: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """[B, N, D] at indices [B, V] to [B, V, D]."""
+    return tf.gather(tokens, indices, axis=1, batch_dims=1)
+
+
+def unshuffle(visible_tokens: tf.Tensor, mask: Mask, mask_token: tf.Tensor) -> tf.Tensor:
+    """z = Unshuffle(e, m): tokens [B, V, D] at their places, the mask token [D] elsewhere."""
+    batch, num_masked = tf.shape(mask.masked)[0], mask.masked.shape[1]
+    hidden = tf.broadcast_to(mask_token, [batch, num_masked, mask_token.shape[-1]])
+    shuffled = tf.concat([visible_tokens, hidden], axis=1)
+    order = tf.concat([mask.visible, mask.masked], axis=1)
+    return gather_tokens(shuffled, tf.argsort(order, axis=1))

@@ -1,0 +1,71 @@
+"""Inputs to tokens and back: one definition of grid order for tokens and for targets (Sec. 3.1).
+
+Shapes: B clips, N tokens, P values of a patch, D width.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from avmae_tf.config import PatchGrid
+
+
+def patchify(inputs: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
+    """[B, *input_shape] to [B, N, P]; the first axis is the slowest, in tokens and in values.
+
+    Video tokens come in the order t, y, x with values (frame, row, column, channel); spectrogram
+    tokens in the order time, mel with values (time, mel).
+    """
+    split, rank = [], len(grid.grid)
+    for cells, extent in zip(grid.grid, grid.patch_shape, strict=False):
+        split += [cells, extent]
+    cells_first = [0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1]
+    x = tf.reshape(inputs, [-1, *split, grid.patch_shape[-1]])
+    return tf.reshape(tf.transpose(x, cells_first), [-1, grid.num_tokens, grid.patch_values])
+
+
+def unpatchify(patches: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
+    """[B, N, P] to [B, *input_shape]: the inverse of `patchify`."""
+    rank = len(grid.grid)
+    x = tf.reshape(patches, [-1, *grid.grid, *grid.patch_shape])
+    interleaved = [0]
+    for axis in range(1, rank + 1):
+        interleaved += [axis, axis + rank]
+    x = tf.transpose(x, [*interleaved, 2 * rank + 1])
+    return tf.reshape(x, [-1, *grid.input_shape])
+
+
+def sinusoid(num_positions: int, width: int) -> np.ndarray:
+    """Fixed 1-D table [N, D] over the flattened token index: sine on even, cosine on odd channels.
+
+    Channel 2i and 2i + 1 turn with the frequency 10000^(-2i / D). A longer input uses a longer
+    table, so nothing is ever interpolated.
+    """
+    frequency = np.exp(-np.log(10_000.0) * np.arange(0, width, 2) / width)
+    angle = np.arange(num_positions)[:, None] * frequency
+    table = np.zeros([num_positions, width])
+    table[:, 0::2] = np.sin(angle)
+    table[:, 1::2] = np.cos(angle[:, : width // 2])
+    return table.astype(np.float32)
+
+
+class PatchEmbedding(keras.layers.Layer):
+    """Tokenise(x) + p for the patches of one modality (Sec. 3.1).
+
+    A convolution whose stride is its kernel is a linear map of each patch, so the patches that
+    serve as targets serve here too, and only those that are visible need be embedded.
+    """
+
+    def __init__(self, grid: PatchGrid, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.grid = grid
+        self.projection = keras.layers.Dense(
+            width, kernel_initializer='lecun_normal', name='projection'
+        )
+        self.positions = sinusoid(grid.num_tokens, width)
+
+    def call(self, patches, indices=None):
+        """[B, V, P] patches at `indices` [B, V] (all of them, in order, if None) to [B, V, D]."""
+        tokens = self.projection(patches)
+        positions = tf.cast(self.positions, tokens.dtype)
+        return tokens + (positions if indices is None else tf.gather(positions, indices))

@@ -1,0 +1,135 @@
+"""Finished models on disk, and the folder of a run that may be killed and goes on.
+
+A model folder holds `weights.*` (a TensorFlow checkpoint of the model alone) and `model.json`,
+written last: a folder without it is not a model.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+import avmae_tf
+from avmae_tf.config import Spec
+from avmae_tf.data.records import Dataset, write_text
+from avmae_tf.models.avmae import AVMAE
+from avmae_tf.models.classifier import Classifier
+from avmae_tf.recipes import FinetuneConfig, PretrainConfig, TrainingConfig
+from avmae_tf.training.tasks import build_avmae, build_classifier
+
+MODEL_FILE, WEIGHTS = 'model.json', 'weights'
+RUN_FILE = 'run.json'
+LEARNING = ('config.py', 'recipes.py', 'data', 'models', 'losses', 'training')
+
+
+class ModelDescription(Spec):
+    """What `model.json` holds: exactly one of the two configurations."""
+
+    pretrain: PretrainConfig | None = None
+    finetune: FinetuneConfig | None = None
+    classes: tuple[str, ...] = ()
+
+
+def save_model(folder: str, model: AVMAE | Classifier, classes: tuple[str, ...] = ()):
+    """Writes the weights, then the description that makes the folder a model."""
+    tf.train.Checkpoint(model=model).write(os.path.join(folder, WEIGHTS))
+    kind = 'pretrain' if isinstance(model, AVMAE) else 'finetune'
+    description = ModelDescription(**{kind: model.config}, classes=classes)
+    write_text(os.path.join(folder, MODEL_FILE), description.to_json())
+
+
+def describe_model(folder: str) -> ModelDescription:
+    """Reads `model.json`; raises ValueError that names the folder and the fix."""
+    path = os.path.join(folder, MODEL_FILE)
+    if not tf.io.gfile.exists(path):
+        raise ValueError(
+            f'{folder}: no {MODEL_FILE} here; give the folder that `avmae pretrain` or '
+            '`avmae finetune` wrote its model to'
+        )
+    with tf.io.gfile.GFile(path) as f:
+        return ModelDescription.from_json(f.read())
+
+
+def load_model(folder: str) -> AVMAE | Classifier:
+    """Builds the model of a folder with its weights; every variable must be matched."""
+    description = describe_model(folder)
+    if description.pretrain:
+        model = build_avmae(description.pretrain)
+    else:
+        model = build_classifier(description.finetune, len(description.classes))
+    status = tf.train.Checkpoint(model=model).read(os.path.join(folder, WEIGHTS))
+    status.assert_existing_objects_matched().assert_consumed()
+    return model
+
+
+def source_fingerprint() -> str:
+    """A hash of the code that decides what is learned."""
+    digest = hashlib.sha256()
+    root = Path(avmae_tf.__file__).parent
+    for name in LEARNING:
+        files = [root / name] if name.endswith('.py') else sorted((root / name).rglob('*.py'))
+        for path in files:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class RunState(Spec):
+    """What a run's folder was started with, and whether it came to its end."""
+
+    config: dict
+    dataset: str  # fingerprint of the records
+    initial: str = ''  # the model it was warm-started from
+    source: str  # fingerprint of the code it finished with
+    finished: bool = False
+
+
+def run_key(config: TrainingConfig, dataset: Dataset, initial: str = '') -> str:
+    """A name for the folder of a run: equal for equal settings, data and initial model."""
+    text = '\n'.join((config.to_json(), dataset.fingerprint, initial))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class RunFolder:
+    """The stable place of a run: checkpoints while it goes on, logs, and the model at its end."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.checkpoints = os.path.join(path, 'checkpoints')
+        self.logs = os.path.join(path, 'logs')
+        self.model = os.path.join(path, 'model')
+
+    def open(self, state: RunState) -> bool:
+        """Claims the folder for a run; True if that very run is finished there already.
+
+        An unfinished run goes on, whatever the code; a finished one whose code has changed
+        since starts anew. Raises ValueError if the folder holds a run with other settings.
+        """
+        path = os.path.join(self.path, RUN_FILE)
+        if tf.io.gfile.exists(path):
+            with tf.io.gfile.GFile(path) as f:
+                before = RunState.from_json(f.read())
+            changed = [
+                name
+                for name in {*before.config, *state.config}
+                if before.config.get(name) != state.config.get(name)
+            ] + [n for n in ('dataset', 'initial') if getattr(before, n) != getattr(state, n)]
+            if changed:
+                raise ValueError(
+                    f'{self.path}: holds a run with another {", ".join(sorted(changed))}; '
+                    'give another folder, or delete this one'
+                )
+            if before.finished and before.source == state.source:
+                return True
+            if before.finished:
+                for folder in (self.checkpoints, self.logs, self.model):
+                    if tf.io.gfile.exists(folder):
+                        tf.io.gfile.rmtree(folder)
+        self._write(state)
+        return False
+
+    def finish(self, state: RunState):
+        self._write(state.replace(finished=True))
+
+    def _write(self, state: RunState):
+        write_text(os.path.join(self.path, RUN_FILE), state.to_json())

@@ -1,0 +1,75 @@
+"""Pictures of what a model reconstructs, as in Figure 5 of the paper.
+
+Rows: the input, the input after masking, the reconstruction (visible patches as they were given).
+Shapes: B clips, N tokens, M reconstructed tokens, P values of a patch.
+"""
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from avmae_tf.config import AUDIO, VIDEO, PatchGrid
+from avmae_tf.losses.objectives import Reconstruction
+from avmae_tf.models.patches import patchify, unpatchify
+from avmae_tf.recipes import TrainingConfig
+
+MAX_FRAMES = 8  # shown of each clip, as in the paper
+GREY = 128
+
+
+def three_rows(
+    inputs: tf.Tensor, predicted: tf.Tensor, indices: tf.Tensor, grid: PatchGrid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[B, ...] inputs, [B, M, P] predictions at [B, M] to input, hidden (bool), reconstruction."""
+    patches = patchify(inputs, grid).numpy()
+    filled, hidden = patches.copy(), np.zeros_like(patches)
+    np.put_along_axis(filled, indices.numpy()[..., None], predicted.numpy(), axis=1)
+    np.put_along_axis(hidden, indices.numpy()[..., None], 1.0, axis=1)
+    masked, reconstructed = (unpatchify(x, grid).numpy() for x in (hidden, filled))
+    return inputs.numpy(), masked > 0, reconstructed
+
+
+def video_picture(rows, num_frames: int = MAX_FRAMES) -> np.ndarray:
+    """Rows of one clip [T, H, W, 3] in [-1, 1] to one uint8 picture, frames side by side."""
+    given, hidden, reconstructed = rows
+    chosen = np.linspace(0, len(given) - 1, min(num_frames, len(given))).round().astype(int)
+
+    def strip(frames):
+        pixels = np.clip((frames[chosen] + 1.0) * 127.5, 0, 255).astype(np.uint8)
+        return np.concatenate(list(pixels), axis=1)
+
+    masked = np.where(hidden, GREY / 127.5 - 1.0, given)
+    return np.concatenate([strip(given), strip(masked), strip(reconstructed)])
+
+
+def audio_picture(rows) -> np.ndarray:
+    """Rows of one spectrogram [T, 128, 1] to one uint8 picture, time to the right, low notes last.
+
+    Colours span the range of the input.
+    """
+    given, hidden, reconstructed = rows
+    low, high = given.min(), max(given.max(), given.min() + 1e-6)
+
+    def colour(values):
+        level = np.clip((values[..., 0] - low) / (high - low), 0, 1)
+        level = (255 * level.T[::-1]).astype(np.uint8)
+        return cv2.applyColorMap(level, cv2.COLORMAP_MAGMA)[..., ::-1]
+
+    masked = np.where(hidden[..., 0].T[::-1, :, None], GREY, colour(given)).astype(np.uint8)
+    return np.concatenate([colour(given), masked, colour(reconstructed)])
+
+
+def pictures(outcome: Reconstruction, inputs, config: TrainingConfig) -> dict[str, np.ndarray]:
+    """A uint8 picture [B, height, width, 3] of every clip, by modality."""
+    draw = {VIDEO: video_picture, AUDIO: audio_picture}
+    result = {}
+    for m in outcome.predicted:
+        rows = three_rows(inputs[m], outcome.predicted[m], outcome.indices[m], config.inputs(m))
+        result[m] = np.stack([draw[m](clip) for clip in zip(*rows, strict=True)])
+    return result
+
+
+def summarise(outcome: Reconstruction, inputs, config: TrainingConfig, step: int):
+    """Writes the pictures as image summaries to the current summary writer."""
+    for modality, images in pictures(outcome, inputs, config).items():
+        tf.summary.image(f'reconstruction_{modality}', images, step=step, max_outputs=len(images))
