@@ -17,7 +17,7 @@ from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, sourc
 from avmae_tf.training.optimizers import make_optimizer, make_schedule
 
 PICTURE_CLIPS = 4
-Progress = Callable[[int, int, dict[str, float]], None]  # step, steps in all, scalars
+Progress = Callable[..., None]  # progress(step, steps, **scalars)
 
 
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
@@ -163,7 +163,7 @@ def train(
     initial: str = '',
     initialise: Callable | None = None,
     strategy: tf.distribute.Strategy | None = None,
-    progress: Progress = lambda step, steps, scalars: None,
+    progress: Progress = lambda step, steps, **scalars: None,
     say: Callable[[str], None] = logging.info,
 ) -> dict[str, float]:
     """Trains `task` on the records in `folder` and saves the model in `run_folder.model`.
@@ -202,7 +202,7 @@ def train(
 
     def watch(output):
         number = int(step)
-        progress(number, trainer.num_steps, {k: float(v) for k, v in output.items()})
+        progress(number, trainer.num_steps, **{k: float(v) for k, v in output.items()})
         if task.draws and (number % picture_interval == 0 or number == trainer.num_steps):
             draw(number)
 

@@ -142,9 +142,14 @@ class FinetuneTask:
         }
 
 
+def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]:
+    """Inputs [B, V, ...] to [B V, ...], and V."""
+    num_views = next(iter(views.values())).shape[1]
+    return {m: tf.reshape(x, [-1, *x.shape[2:]]) for m, x in views.items()}, num_views
+
+
 def view_averaged_logits(model: Classifier, views: dict[str, tf.Tensor]) -> tf.Tensor:
     """Inputs [B, V, ...] to logits [B, C], the mean over views and modalities."""
-    num_views = next(iter(views.values())).shape[1]
-    flat = {m: tf.reshape(x, [-1, *x.shape[2:]]) for m, x in views.items()}
+    flat, num_views = merge_views(views)
     logits = mean_logits(model(flat))
     return tf.reduce_mean(tf.reshape(logits, [-1, num_views, logits.shape[-1]]), axis=1)

@@ -1,0 +1,1 @@
+"""Finetuning and export inside a pipeline."""

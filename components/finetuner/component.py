@@ -1,0 +1,62 @@
+"""Finetuner: Examples and an AV-MAE to a served classifier, as `avmae finetune` trains it."""
+
+import os
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import Examples, Model
+from tfx.utils import path_utils
+
+from avmae_tf import console
+from avmae_tf.data.records import load_dataset
+from avmae_tf.recipes import FinetuneConfig, RunSpec
+from avmae_tf.training import loop
+from avmae_tf.training.checkpoints import RunFolder, load_model, run_key
+from avmae_tf.training.export import export_saved_model
+from avmae_tf.training.tasks import FinetuneTask
+from avmae_tf.training.warm_start import warm_start
+
+
+@component
+def Finetuner(
+    examples: InputArtifact[Examples],
+    pretrained: InputArtifact[Model],
+    model: OutputArtifact[Model],
+    config: Parameter[str],
+    run: Parameter[str],
+    name: Parameter[str],
+    work_dir: Parameter[str],
+    source: Parameter[str],
+):
+    """Trains on the split `train` and leaves a SavedModel in the Model artifact.
+
+    Args:
+        examples: Labelled records with `dataset.json` beside their splits.
+        pretrained: What `Pretrainer` left.
+        model: The SavedModel, `path_utils.serving_model_dir(model.uri)`.
+        config: A FinetuneConfig as JSON.
+        run: A RunSpec as JSON.
+        name: Name of the served model, for its warm-up requests.
+        work_dir: Stable folder for checkpoints and logs; a killed run goes on there.
+        source: Fingerprint of the code; part of the cache key alone.
+    """
+    del source
+    finetune = FinetuneConfig.from_json(config)
+    dataset = load_dataset(examples.uri)
+    initial = path_utils.serving_model_dir(pretrained.uri)
+    key = run_key(finetune, dataset, initial)
+    folder = RunFolder(os.path.join(work_dir, f'finetune-{key}'))
+    with console.progress('finetune', 'steps') as report:
+        scalars = loop.train(
+            FinetuneTask(finetune, dataset),
+            examples.uri,
+            folder,
+            run=RunSpec.from_json(run),
+            initial=initial,
+            initialise=lambda classifier: warm_start(classifier, load_model(initial)),
+            progress=report,
+            say=console.say,
+        )
+    export_saved_model(folder.model, path_utils.serving_model_dir(model.uri), name)
+    for metric, value in scalars.items():
+        model.set_float_custom_property(metric, value)

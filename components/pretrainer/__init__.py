@@ -1,0 +1,1 @@
+"""Masked pretraining inside a pipeline."""

@@ -1,0 +1,1 @@
+"""Videos to records inside a pipeline."""

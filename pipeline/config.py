@@ -1,0 +1,111 @@
+"""Everything a pipeline run depends on, in one YAML file."""
+
+import os
+from typing import Annotated
+
+import pydantic
+import yaml
+
+from avmae_tf.config import Count, MediaSpec, Spec
+from avmae_tf.recipes import (
+    FINETUNE_RECIPES,
+    PRETRAIN_RECIPES,
+    FinetuneConfig,
+    PretrainConfig,
+    RunSpec,
+)
+from components.evaluation.config import Gate
+
+
+def _recipe(recipes: dict):
+    """A name of a recipe, or {recipe: name, field: value} for one with other settings."""
+
+    def resolve(value):
+        if isinstance(value, str):
+            value = {'recipe': value}
+        if not isinstance(value, dict) or 'recipe' not in value:
+            return value
+        changes = dict(value)
+        name = changes.pop('recipe')
+        if name not in recipes:
+            raise ValueError(f'recipe must be one of {sorted(recipes)}, got {name!r}')
+        return _merge(recipes[name].model_dump(), changes)
+
+    return pydantic.BeforeValidator(resolve)
+
+
+def _merge(settings: dict, changes: dict) -> dict:
+    """`settings` with `changes`, group by group; a group of another kind is replaced whole."""
+    result = dict(settings)
+    for name, value in changes.items():
+        before = result.get(name)
+        same_kind = isinstance(value, dict) and isinstance(before, dict)
+        if same_kind and value.get('kind', before.get('kind')) == before.get('kind'):
+            value = _merge(before, value)
+        result[name] = value
+    return result
+
+
+class DataConfig(Spec):
+    """Where the videos are, and what of them is kept."""
+
+    videos: str
+    annotations: str | None = None
+    media: MediaSpec = MediaSpec()
+    num_shards: Count | None = None
+
+
+class PipelineConfig(Spec):
+    """A pipeline. `root` holds everything that it writes."""
+
+    name: Annotated[str, pydantic.Field(pattern=r'^[a-z][a-z0-9_-]*$')] = 'avmae'
+    root: str
+    data: DataConfig
+    pretrain: Annotated[PretrainConfig, _recipe(PRETRAIN_RECIPES)]
+    finetune: Annotated[FinetuneConfig, _recipe(FINETUNE_RECIPES)]
+    gate: Gate = Gate()
+    run: RunSpec = RunSpec()
+
+    @property
+    def pipeline_root(self) -> str:
+        """Artifacts, a folder a component."""
+        return os.path.join(self.root, 'pipeline')
+
+    @property
+    def metadata_path(self) -> str:
+        """ML Metadata in SQLite, for the local runner."""
+        return os.path.join(self.root, 'metadata.sqlite')
+
+    @property
+    def work_dir(self) -> str:
+        """Stable folders of work that may be killed and goes on; TensorBoard looks here."""
+        return os.path.join(self.root, 'work')
+
+    @property
+    def manifest(self) -> str:
+        return os.path.join(self.root, 'manifest')
+
+    @property
+    def schema_dir(self) -> str:
+        return os.path.join(self.root, 'schema')
+
+    @property
+    def serving(self) -> str:
+        """Where TF Serving finds numbered versions."""
+        return os.path.join(self.root, 'serving', self.name)
+
+
+def load_config(path: str, **changes) -> PipelineConfig:
+    """Reads a YAML file; raises ValueError that names the file, the field and the rule."""
+    try:
+        with open(path) as f:
+            settings = yaml.safe_load(f)
+        return PipelineConfig.model_validate({**settings, **changes})
+    except OSError as error:
+        raise ValueError(f'{path}: {error.strerror}') from None
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path}: not YAML: {error}') from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = '.'.join(map(str, first['loc']))
+        raise ValueError(f'{path}: {field}: {first["msg"]}') from None

@@ -1,0 +1,89 @@
+"""Runs the graph on this machine, with ML Metadata in SQLite."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import absl.logging
+import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from pipeline.config import PipelineConfig
+from pipeline.inputs import write_inputs
+from pipeline.outcome import Outcome, read_outcome
+from pipeline.pipeline import build_pipeline
+
+LOG_FILE = 'pipeline.log'
+BEAM_ARGS = ('--direct_running_mode=multi_threading', f'--direct_num_workers={os.cpu_count()}')
+
+
+def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
+    return metadata.sqlite_metadata_connection_config(config.metadata_path)
+
+
+def run(config: PipelineConfig, say: Callable[[str], None] = print) -> Outcome:
+    """Runs every component that the cache does not serve; everything it logs goes to a file.
+
+    Raises whatever a component raises.
+    """
+    tf.io.gfile.makedirs(config.root)
+    say('  planning the manifest')
+    manifest = write_inputs(config)
+    say(f'  {len(manifest.rows)} clips, {len(manifest.classes)} classes')
+    pipeline = build_pipeline(
+        config,
+        metadata_connection_config=connection(config),
+        beam_pipeline_args=list(BEAM_ARGS),
+    )
+    with logged(os.path.join(config.root, LOG_FILE), say):
+        LocalDagRunner().run(pipeline)
+    return read_outcome(connection(config), config.name)
+
+
+class _Stages(logging.Handler):
+    """Says which component starts and how long it took, from what the runner logs."""
+
+    def __init__(self, say: Callable[[str], None]):
+        super().__init__()
+        self.say = say
+        self.started = 0.0
+
+    def emit(self, record: logging.LogRecord):
+        match record.msg, record.args:
+            case 'Component %s is running.', (node,):
+                self.say(f'[bold]{node}[/bold]')
+                self.started = time.monotonic()
+            case 'Component %s is finished.', (_,):
+                self.say(f'  {time.monotonic() - self.started:.1f} s')
+
+
+@contextlib.contextmanager
+def logged(path: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Sends the log to a file, in full, instead of the terminal; stages go to `say`."""
+    file = logging.FileHandler(path)
+    file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))
+    loggers = {  # with the handlers they get; those of the root see everything
+        logging.getLogger(): [file],
+        absl.logging.get_absl_logger(): [_Stages(say)],
+        logging.getLogger('tensorflow'): [],
+    }
+    before = [(x, x.handlers, x.level, x.propagate) for x in loggers]
+    verbosity = absl.logging.get_verbosity()
+    for logger, handlers in loggers.items():
+        logger.handlers, logger.propagate = handlers, True
+        logger.setLevel(logging.INFO)
+    absl.logging.set_verbosity(absl.logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        absl.logging.set_verbosity(verbosity)
+        file.close()
+        for logger, handlers, level, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)

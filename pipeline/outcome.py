@@ -1,0 +1,125 @@
+"""What a run did, read back from ML Metadata and from TFMA's report."""
+
+import dataclasses
+
+import ml_metadata as mlmd
+import tensorflow_model_analysis as tfma
+from ml_metadata.proto import metadata_store_pb2
+
+from components.evaluation.config import MAP, TOP1, TOP5
+
+_STATES = metadata_store_pb2.Execution.State
+RUN_CONTEXT, NODE_CONTEXT = 'pipeline_run', 'node'
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """One component in one run."""
+
+    name: str
+    cached: bool
+    seconds: float
+    outputs: dict[str, metadata_store_pb2.Artifact]  # by the type of the artifact
+
+
+@dataclasses.dataclass(frozen=True)
+class Shortfall:
+    """A metric that kept a model from being pushed."""
+
+    metric: str
+    value: float
+    bound: float
+    compared: bool  # with the last blessed model
+
+    def __str__(self):
+        what = f'{self.metric} fell by {-self.value:.3f} against the last blessed model'
+        if self.compared:
+            return f'{what}, more than the allowed {-self.bound:.3f}'
+        return (
+            f'{self.metric} is {self.value:.3f}, {self.bound - self.value:.3f} below the gate of '
+            f'{self.bound:.3f}'
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A finished run, node by node."""
+
+    nodes: tuple[Node, ...]
+
+    def output(self, kind: str) -> metadata_store_pb2.Artifact | None:
+        """The artifact of type `kind` that the last node to make one left."""
+        found = [node.outputs[kind] for node in self.nodes if kind in node.outputs]
+        return found[-1] if found else None
+
+    @property
+    def report(self) -> str:
+        """Folder of TFMA's report."""
+        return self.output('ModelEvaluation').uri
+
+    @property
+    def blessed(self) -> bool:
+        return self.output('ModelBlessing').custom_properties['blessed'].int_value == 1
+
+    @property
+    def pushed(self) -> str | None:
+        """Where the model was pushed to, None if it was not."""
+        artifact = self.output('PushedModel')
+        if artifact is None or not artifact.custom_properties['pushed'].int_value:
+            return None
+        return artifact.custom_properties['pushed_destination'].string_value
+
+    def metrics(self) -> dict[str, float]:
+        """Top-1, Top-5 and mean average precision of the candidate."""
+        result = tfma.load_eval_result(self.report)
+        values = result.get_metrics_for_all_slices()[()]
+        return {name: values[name]['doubleValue'] for name in (TOP1, TOP5, MAP)}
+
+    def shortfalls(self) -> list[Shortfall]:
+        """Why the model was not blessed; empty if it was."""
+        found = []
+        for by_slice in tfma.load_validation_result(self.report).metric_validations_per_slice:
+            for failure in by_slice.failures:
+                compared = failure.metric_key.is_diff
+                threshold = failure.metric_threshold
+                bound = (
+                    threshold.change_threshold.absolute.value
+                    if compared
+                    else threshold.value_threshold.lower_bound.value
+                )
+                value = failure.metric_value.double_value.value
+                found.append(Shortfall(failure.metric_key.name, value, bound, compared))
+        return found
+
+
+def read_outcome(connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str) -> Outcome:
+    """The newest run of a pipeline."""
+    store = mlmd.MetadataStore(connection)
+    runs = [
+        context
+        for context in store.get_contexts_by_type(RUN_CONTEXT)
+        if any(p.name == pipeline_name for p in store.get_parent_contexts_by_context(context.id))
+    ]
+    if not runs:
+        raise ValueError(f'no run of the pipeline {pipeline_name!r} is recorded')
+    newest = max(runs, key=lambda run: run.create_time_since_epoch)
+    executions = store.get_executions_by_context(newest.id)
+    return Outcome(tuple(_node(store, e) for e in sorted(executions, key=lambda e: e.id)))
+
+
+def _node(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> Node:
+    contexts = store.get_contexts_by_execution(execution.id)
+    name = next(c.name for c in contexts if c.type == NODE_CONTEXT).rpartition('.')[-1]
+    kinds = metadata_store_pb2.Event
+    outputs = [
+        event.artifact_id
+        for event in store.get_events_by_execution_ids([execution.id])
+        if event.type in (kinds.OUTPUT, kinds.DECLARED_OUTPUT)
+    ]
+    took = execution.last_update_time_since_epoch - execution.create_time_since_epoch
+    return Node(
+        name=name,
+        cached=execution.last_known_state == _STATES.CACHED,
+        seconds=took / 1000.0,
+        outputs={a.type: a for a in store.get_artifacts_by_id(outputs)},
+    )
