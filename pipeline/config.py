@@ -6,44 +6,23 @@ from typing import Annotated
 import pydantic
 import yaml
 
-from avmae_tf.config import Count, MediaSpec, Spec
-from avmae_tf.recipes import (
+from avmae_tf.config import (
     FINETUNE_RECIPES,
     PRETRAIN_RECIPES,
+    Count,
     FinetuneConfig,
+    MediaSpec,
     PretrainConfig,
     RunSpec,
+    Spec,
+    resolve_recipe,
 )
 from components.evaluation.config import Gate
 
 
 def _recipe(recipes: dict):
     """A name of a recipe, or {recipe: name, field: value} for one with other settings."""
-
-    def resolve(value):
-        if isinstance(value, str):
-            value = {'recipe': value}
-        if not isinstance(value, dict) or 'recipe' not in value:
-            return value
-        changes = dict(value)
-        name = changes.pop('recipe')
-        if name not in recipes:
-            raise ValueError(f'recipe must be one of {sorted(recipes)}, got {name!r}')
-        return _merge(recipes[name].model_dump(), changes)
-
-    return pydantic.BeforeValidator(resolve)
-
-
-def _merge(settings: dict, changes: dict) -> dict:
-    """`settings` with `changes`, group by group; a group of another kind is replaced whole."""
-    result = dict(settings)
-    for name, value in changes.items():
-        before = result.get(name)
-        same_kind = isinstance(value, dict) and isinstance(before, dict)
-        if same_kind and value.get('kind', before.get('kind')) == before.get('kind'):
-            value = _merge(before, value)
-        result[name] = value
-    return result
+    return pydantic.BeforeValidator(lambda value: resolve_recipe(value, recipes))
 
 
 class DataConfig(Spec):

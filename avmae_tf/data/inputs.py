@@ -13,12 +13,11 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO
+from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO, TrainingConfig
 from avmae_tf.data.audio import log_mel, take_samples
 from avmae_tf.data.examples import parse_example
 from avmae_tf.data.records import Dataset
 from avmae_tf.data.video import blank_frames, decode_frames, frame_indices, window_seconds
-from avmae_tf.recipes import TrainingConfig
 
 SHARDS_IN_GROUP = 16
 SHUFFLE_WINDOW = 512  # records held in memory; shards already hold clips in random order

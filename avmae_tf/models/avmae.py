@@ -7,11 +7,11 @@ E decoder width.
 import tensorflow as tf
 import tf_keras as keras
 
+from avmae_tf.config import PretrainConfig
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.fusion import Tokens, build_fusion
 from avmae_tf.models.masking import Mask, gather_tokens, random_mask
 from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid
-from avmae_tf.recipes import PretrainConfig
 
 
 class AVMAE(keras.layers.Layer):

@@ -6,9 +6,9 @@ Shapes: B clips, N tokens, D width, C classes.
 import tensorflow as tf
 import tf_keras as keras
 
+from avmae_tf.config import FinetuneConfig
 from avmae_tf.models.fusion import build_fusion
 from avmae_tf.models.patches import PatchEmbedding, patchify
-from avmae_tf.recipes import FinetuneConfig
 
 
 class Classifier(keras.layers.Layer):

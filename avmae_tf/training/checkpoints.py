@@ -11,16 +11,15 @@ from pathlib import Path
 import tensorflow as tf
 
 import avmae_tf
-from avmae_tf.config import Spec
+from avmae_tf.config import FinetuneConfig, PretrainConfig, Spec, TrainingConfig
 from avmae_tf.data.records import Dataset, write_text
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.recipes import FinetuneConfig, PretrainConfig, TrainingConfig
 from avmae_tf.training.tasks import build_avmae, build_classifier
 
 MODEL_FILE, WEIGHTS = 'model.json', 'weights'
 RUN_FILE = 'run.json'
-LEARNING = ('config.py', 'recipes.py', 'data', 'models', 'losses', 'training')
+LEARNING = ('config', 'data', 'models', 'losses', 'training')
 
 
 class ModelDescription(Spec):

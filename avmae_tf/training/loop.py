@@ -9,15 +9,19 @@ import tensorflow as tf
 import tf_keras as keras
 from absl import logging
 
+from avmae_tf.config import RunSpec
 from avmae_tf.data.inputs import Worker, testing_batches, training_batches
 from avmae_tf.models.blocks import fold_in
-from avmae_tf.recipes import RunSpec
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
 from avmae_tf.training.optimizers import make_optimizer, make_schedule
 
 PICTURE_CLIPS = 4
 Progress = Callable[..., None]  # progress(step, steps, **scalars)
+
+
+# Nothing here branches on tensors, and converting every layer takes most of a minute.
+without_autograph = tf.autograph.experimental.do_not_convert
 
 
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
@@ -51,9 +55,13 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
             self.test_means = {n: keras.metrics.Mean(n) for n in task.test_names}
         compiled = run.jit_compile or devices.is_tpu(strategy)
-        self.compiled_gradients = tf.function(self._gradients, jit_compile=compiled)
+        self.compiled_gradients = tf.function(
+            self._gradients, jit_compile=compiled, autograph=False
+        )
         self.compiled_test = tf.function(
-            lambda batch: task.test_scalars(self.model, batch), jit_compile=compiled
+            lambda batch: task.test_scalars(self.model, batch),
+            jit_compile=compiled,
+            autograph=False,
         )
         batches = testing_batches(
             folder,
@@ -65,7 +73,9 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         if task.draws:
             seed = tf.constant([config.seed, 1])
             self.compiled_reconstruction = tf.function(
-                lambda inputs: task.reconstruct(self.model, inputs, seed), jit_compile=compiled
+                lambda inputs: task.reconstruct(self.model, inputs, seed),
+                jit_compile=compiled,
+                autograph=False,
             )
         self.num_test_steps = -(-task.dataset.num_examples('eval') // config.schedule.batch_size)
         orbit.StandardTrainer.__init__(self, train_dataset=None)
@@ -120,6 +130,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         for mean in self.train_means.values():
             mean.reset_state()
 
+    @without_autograph
     def train_step(self, iterator):
         def step(batch):
             context = tf.distribute.get_replica_context()
@@ -144,6 +155,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         for mean in self.test_means.values():
             mean.reset_state()
 
+    @without_autograph
     def eval_step(self, iterator):
         def step(batch):
             self._accumulate(self.test_means, self.compiled_test(batch), batch['weight'])

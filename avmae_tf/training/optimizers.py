@@ -4,8 +4,8 @@ import tensorflow as tf
 import tf_keras as keras
 from official.modeling.optimization import lr_schedule
 
+from avmae_tf.config import SGD, Adam, ScheduleSpec
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.recipes import SGD, Adam, ScheduleSpec
 
 
 def make_schedule(spec: ScheduleSpec, num_examples: int):

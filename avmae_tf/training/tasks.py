@@ -8,6 +8,7 @@ import contextlib
 import tensorflow as tf
 import tf_keras as keras
 
+from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from avmae_tf.data.records import Dataset
 from avmae_tf.losses.classification import smooth_labels, softmax_loss
 from avmae_tf.losses.objectives import JointReconstruction, total_loss
@@ -15,7 +16,6 @@ from avmae_tf.losses.reconstruction import mean_patch_loss
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.classifier import Classifier, mean_logits
-from avmae_tf.recipes import FinetuneConfig, PretrainConfig, TrainingConfig
 from avmae_tf.training.optimizers import layerwise_multipliers, scale
 
 Scalars = dict[str, tf.Tensor]

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import AUDIO, VIDEO, PatchGrid
+from avmae_tf.config import AUDIO, VIDEO, PatchGrid, TrainingConfig
 from avmae_tf.losses.objectives import Reconstruction
 from avmae_tf.models.patches import patchify, unpatchify
-from avmae_tf.recipes import TrainingConfig
 
 MAX_FRAMES = 8  # shown of each clip, as in the paper
 GREY = 128

@@ -8,8 +8,8 @@ from tfx.types.standard_artifacts import Examples, Model
 from tfx.utils import path_utils
 
 from avmae_tf import console
+from avmae_tf.config import FinetuneConfig, RunSpec
 from avmae_tf.data.records import load_dataset
-from avmae_tf.recipes import FinetuneConfig, RunSpec
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, load_model, run_key
 from avmae_tf.training.export import export_saved_model

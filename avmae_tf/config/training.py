@@ -1,29 +1,31 @@
-"""What is trained and how: pretraining and finetuning settings, and the named recipes."""
+"""What is trained and how: every setting of pretraining and finetuning (appendix B)."""
 
 import math
 from typing import Annotated, Literal
 
 import pydantic
 
-from avmae_tf.config import (
+from avmae_tf.config.base import (
     AUDIO,
     MODALITIES,
     VIDEO,
-    AudioSpec,
-    BackboneSpec,
-    Bottleneck,
     Count,
-    FinetuneFusion,
-    Mid,
     Modality,
     NotNegative,
     Positive,
-    PretrainFusion,
     Ratio,
-    Separate,
-    Shared,
     Spec,
-    VideoSpec,
+)
+from avmae_tf.config.data import AudioSpec, VideoSpec
+from avmae_tf.config.model import (
+    BackboneSpec,
+    Bottleneck,
+    DecoderSpec,
+    FinetuneFusion,
+    MaskingSpec,
+    Mid,
+    PretrainFusion,
+    Separate,
     check_fused_layers,
 )
 
@@ -98,51 +100,6 @@ class TrainingConfig(Spec):
         return tuple(m for m in MODALITIES if m in modalities)
 
 
-class DecoderSpec(Spec):
-    """The light transformer that is dropped after pretraining (Sec. 3.3, Table 21)."""
-
-    width: Count
-    num_layers: Count = 4
-    num_heads: Count
-    mlp_width: Count
-    fusion: PretrainFusion = Shared()
-
-    @property
-    def backbone(self) -> BackboneSpec:
-        return BackboneSpec(**self.model_dump(exclude={'fusion'}))
-
-    @pydantic.model_validator(mode='after')
-    def _legal(self):
-        check_fused_layers(self.fusion, self.num_layers)
-        return self
-
-    @classmethod
-    def for_backbone(cls, name: str, **changes):
-        """The paper's decoder beside a named backbone; half its width where the paper is silent."""
-        width, heads = DECODER_WIDTHS[name]
-        return cls(**{'width': width, 'num_heads': heads, 'mlp_width': 4 * width, **changes})
-
-
-DECODER_WIDTHS = {
-    'tiny': (96, 3),
-    'small': (192, 3),
-    'base': (384, 6),
-    'large': (512, 8),
-    'huge': (640, 10),
-}
-
-
-class MaskingSpec(Spec):
-    """Random masking: the first floor(ratio N) tokens of a permutation are hidden (Sec. 4.1)."""
-
-    video_ratio: Ratio = 0.9
-    audio_ratio: Ratio = 0.5
-
-    def num_masked(self, modality: str, num_tokens: int) -> int:
-        ratio = {VIDEO: self.video_ratio, AUDIO: self.audio_ratio}[modality]
-        return int(ratio * num_tokens)
-
-
 class PretrainConfig(TrainingConfig):
     """An audiovisual masked autoencoder and its training (Sec. 3, Tables 20 and 21)."""
 
@@ -199,41 +156,3 @@ class RunSpec(Spec):
     test_every_loops: Count = 10
     pictures_every_loops: Count = 10
     jit_compile: bool = False  # XLA; always on a TPU
-
-
-_DEMO_INPUTS = {  # two seconds of small pictures: minutes on two CPU cores
-    'video': VideoSpec(num_frames=8, frames_per_second=4.0, size_px=64),
-    'audio': AudioSpec(seconds=2.0),
-    'backbone': BackboneSpec(width=96, num_layers=4, num_heads=3, mlp_width=384),
-}
-PRETRAIN_RECIPES = {
-    'demo': PretrainConfig(
-        **_DEMO_INPUTS,
-        decoder=DecoderSpec(width=64, num_layers=2, num_heads=2, mlp_width=256),
-        encoder=Mid(fused_layers=1),
-        masking=MaskingSpec(video_ratio=0.9, audio_ratio=0.5),
-        schedule=ScheduleSpec(
-            learning_rate=1e-3,
-            reference_batch_size=32,
-            batch_size=32,
-            epochs=20,
-            warmup_epochs=2,
-        ),
-    ),
-}
-FINETUNE_RECIPES = {
-    'demo': FinetuneConfig(
-        **_DEMO_INPUTS,
-        fusion=Bottleneck(fusion_layer=2),
-        label_smoothing=0.1,
-        stochastic_depth=0.0,
-        num_views=1,
-        schedule=ScheduleSpec(
-            learning_rate=0.1,
-            reference_batch_size=32,
-            batch_size=32,
-            epochs=30,
-            warmup_epochs=2,
-        ),
-    ),
-}

@@ -1,0 +1,122 @@
+"""What records keep of a clip, and what a model is given of it.
+
+Shapes: N tokens of one modality, P values of a patch.
+"""
+
+import math
+from typing import Annotated
+
+import pydantic
+
+from avmae_tf.config.base import (
+    HOP_SAMPLES,
+    MODALITIES,
+    NUM_MEL_BINS,
+    SAMPLE_RATE_HZ,
+    Count,
+    Modality,
+    Positive,
+    Spec,
+)
+
+
+class MediaSpec(Spec):
+    """What a record keeps of a clip."""
+
+    frames_per_second: Positive = 8.0
+    shorter_side_px: Annotated[int, pydantic.Field(ge=16)] = 256
+    jpeg_quality: Annotated[int, pydantic.Field(ge=1, le=100)] = 90
+    required: tuple[Modality, ...] = MODALITIES  # a clip that lacks one of these is set aside
+    min_seconds: Positive = 0.5
+
+
+class PatchGrid(Spec):
+    """An input tensor cut into patches without overlap; the grid's first axis is the slowest."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Extent of a patch along every axis of `input_shape`, channels included."""
+        raise NotImplementedError
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return tuple(n // p for n, p in zip(self.input_shape, self.patch_shape, strict=True))[:-1]
+
+    @property
+    def num_tokens(self) -> int:
+        return math.prod(self.grid)
+
+    @property
+    def patch_values(self) -> int:
+        return math.prod(self.patch_shape)
+
+
+class VideoSpec(PatchGrid):
+    """Frames of one view, [num_frames, size_px, size_px, 3] in [-1, 1] (Sec. 4.1)."""
+
+    num_frames: Count = 16
+    frames_per_second: Positive = 6.25  # stride 4 at 25 frames per second
+    size_px: Count = 224
+    patch: tuple[Count, Count, Count] = (2, 16, 16)  # tubelet: frames, rows, columns
+
+    @property
+    def input_shape(self):
+        return (self.num_frames, self.size_px, self.size_px, 3)
+
+    @property
+    def patch_shape(self):
+        return (*self.patch, 3)
+
+    @pydantic.model_validator(mode='after')
+    def _whole_tubelets(self):
+        for name, extent, patch in zip(
+            ('num_frames', 'size_px', 'size_px'), self.input_shape, self.patch, strict=False
+        ):
+            if extent % patch:
+                raise ValueError(
+                    f'video {name} must be a multiple of the tubelet, got {name}={extent}, '
+                    f'patch={self.patch} (paper, Sec. 4.1)'
+                )
+        return self
+
+
+class AudioSpec(PatchGrid):
+    """Log-mel spectrogram, [num_frames, 128, 1]: 25 ms Hamming window, 10 ms hop (Sec. 4.1)."""
+
+    seconds: Positive = 8.0
+    patch: tuple[Count, Count] = (16, 16)  # spectrogram frames, mel bins
+
+    @property
+    def num_samples(self) -> int:
+        return round(self.seconds * SAMPLE_RATE_HZ)
+
+    @property
+    def num_frames(self) -> int:
+        """Spectrogram frames kept: whole patches only (10 s: 992 of 1000)."""
+        frames = math.ceil(self.num_samples / HOP_SAMPLES)
+        return frames - frames % self.patch[0]
+
+    @property
+    def input_shape(self):
+        return (self.num_frames, NUM_MEL_BINS, 1)
+
+    @property
+    def patch_shape(self):
+        return (*self.patch, 1)
+
+    @pydantic.model_validator(mode='after')
+    def _whole_patches(self):
+        if self.num_frames < self.patch[0]:
+            raise ValueError(
+                f'audio needs at least one patch of {self.patch[0]} frames, '
+                f'got seconds={self.seconds}'
+            )
+        if NUM_MEL_BINS % self.patch[1]:
+            raise ValueError(
+                f'audio patch height must divide {NUM_MEL_BINS} mel bins, got patch={self.patch}'
+            )
+        return self

@@ -1,0 +1,150 @@
+"""Transformers, the ways in which modalities meet in them, and masking (Sec. 3)."""
+
+import functools
+import operator
+from typing import Annotated, Literal
+
+import pydantic
+
+from avmae_tf.config.base import AUDIO, VIDEO, Count, Ratio, Spec
+
+
+class BackboneSpec(Spec):
+    """A stack of transformer blocks; name it ('tiny' to 'huge') or give the four numbers."""
+
+    width: Count
+    num_layers: Count
+    num_heads: Count
+    mlp_width: Count
+
+    @pydantic.model_validator(mode='before')
+    @classmethod
+    def _by_name(cls, value):
+        if isinstance(value, str):
+            if value not in BACKBONES:
+                raise ValueError(f'backbone must be one of {sorted(BACKBONES)}, got {value!r}')
+            return dict(zip(cls.model_fields, BACKBONES[value], strict=True))
+        return value
+
+    @pydantic.model_validator(mode='after')
+    def _whole_heads(self):
+        if self.width % self.num_heads:
+            raise ValueError(
+                f'width must be a multiple of num_heads, got {self.width} and {self.num_heads}'
+            )
+        return self
+
+
+BACKBONES = {  # width, layers, heads, MLP width
+    'tiny': (192, 12, 3, 768),
+    'small': (384, 12, 6, 1536),
+    'base': (768, 12, 12, 3072),
+    'large': (1024, 24, 16, 4096),
+    'huge': (1280, 32, 16, 5120),
+}
+
+
+# A fusion says which blocks a token of each modality goes through (Sec. 3.2, Fig. 2).
+class Early(Spec):
+    """One stack on the concatenation of both modalities (Fig. 2a)."""
+
+    kind: Literal['early'] = 'early'
+
+
+class Separate(Spec):
+    """A stack of its own for each modality (Fig. 2b)."""
+
+    kind: Literal['separate'] = 'separate'
+
+
+class Shared(Spec):
+    """One stack that each modality goes through by itself (Fig. 2c)."""
+
+    kind: Literal['shared'] = 'shared'
+
+
+class Mid(Spec):
+    """Separate blocks, then `fused_layers` (S) joint ones on the concatenation (Fig. 2d)."""
+
+    kind: Literal['mid'] = 'mid'
+    fused_layers: Count = 2
+
+
+class Bottleneck(Spec):
+    """MBT: streams exchange `num_bottlenecks` tokens from block `fusion_layer` on [56]."""
+
+    kind: Literal['bottleneck'] = 'bottleneck'
+    fusion_layer: Annotated[int, pydantic.Field(ge=0)] = 8
+    num_bottlenecks: Count = 4
+
+
+def _fusion(*kinds):
+    """Any of `kinds`; a bare name stands for the fusion with its default settings."""
+    return Annotated[
+        functools.reduce(operator.or_, kinds),
+        pydantic.Field(discriminator='kind'),
+        pydantic.BeforeValidator(lambda v: {'kind': v} if isinstance(v, str) else v),
+    ]
+
+
+PretrainFusion = _fusion(Early, Separate, Shared, Mid)
+FinetuneFusion = _fusion(Early, Separate, Shared, Mid, Bottleneck)
+
+
+def check_fused_layers(fusion: Spec, num_layers: int):
+    """Mid fusion keeps at least one separate block and one joint block."""
+    if isinstance(fusion, Mid) and not 1 <= fusion.fused_layers < num_layers:
+        raise ValueError(
+            f'mid fusion needs 1 <= fused_layers < num_layers, got '
+            f'fused_layers={fusion.fused_layers}, num_layers={num_layers} (paper, Sec. 3.2)'
+        )
+    if isinstance(fusion, Bottleneck) and fusion.fusion_layer > num_layers:
+        raise ValueError(
+            f'bottleneck fusion needs 0 <= fusion_layer <= num_layers, got '
+            f'fusion_layer={fusion.fusion_layer}, num_layers={num_layers} (MBT [56], Sec. 3)'
+        )
+
+
+class DecoderSpec(Spec):
+    """The light transformer that is dropped after pretraining (Sec. 3.3, Table 21)."""
+
+    width: Count
+    num_layers: Count = 4
+    num_heads: Count
+    mlp_width: Count
+    fusion: PretrainFusion = Shared()
+
+    @property
+    def backbone(self) -> BackboneSpec:
+        return BackboneSpec(**self.model_dump(exclude={'fusion'}))
+
+    @pydantic.model_validator(mode='after')
+    def _legal(self):
+        check_fused_layers(self.fusion, self.num_layers)
+        return self
+
+    @classmethod
+    def for_backbone(cls, name: str, **changes):
+        """The paper's decoder beside a named backbone; half its width where the paper is silent."""
+        width, heads = DECODER_WIDTHS[name]
+        return cls(**{'width': width, 'num_heads': heads, 'mlp_width': 4 * width, **changes})
+
+
+DECODER_WIDTHS = {
+    'tiny': (96, 3),
+    'small': (192, 3),
+    'base': (384, 6),
+    'large': (512, 8),
+    'huge': (640, 10),
+}
+
+
+class MaskingSpec(Spec):
+    """Random masking: the first floor(ratio N) tokens of a permutation are hidden (Sec. 4.1)."""
+
+    video_ratio: Ratio = 0.9
+    audio_ratio: Ratio = 0.5
+
+    def num_masked(self, modality: str, num_tokens: int) -> int:
+        ratio = {VIDEO: self.video_ratio, AUDIO: self.audio_ratio}[modality]
+        return int(ratio * num_tokens)

@@ -1,0 +1,249 @@
+"""Generated audiovisual clips: a bouncing shape that plays a note whenever it lands.
+
+The class is (shape, timbre): the picture alone and the sound alone each tell a quarter of it,
+together all of it. What the two share has one cause, the impact: its time is when the picture
+flashes and the note begins, its place from left to right is the pitch, and its strength is how
+high the shape bounced, how bright the flash and how loud the note is.
+
+Shapes: T frames, H rows, W columns. Places are fractions of the picture, x to the right, y up.
+"""
+
+import colorsys
+import contextlib
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from avmae_tf.config import SAMPLE_RATE_HZ
+
+SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative inside
+    'square': lambda u, v: np.maximum(abs(u), abs(v + 0.08)) - 0.92,
+    'ring': lambda u, v: abs(np.sqrt(u * u + v * v) - 0.75) - 0.25,
+    'triangle': lambda u, v: np.maximum(-v - 1.0, 0.866 * abs(u) + 0.5 * v - 0.5),
+    'cross': lambda u, v: np.maximum(
+        np.maximum(abs(u), abs(v)) - 1.0, np.minimum(abs(u), abs(v)) - 0.36
+    ),
+}
+PARTIALS = {  # (ratio to the pitch, level)
+    'flute': ((1.0, 0.9), (2.0, 0.1)),
+    'clarinet': ((1.0, 0.33), (3.0, 0.22), (5.0, 0.18), (7.0, 0.15), (9.0, 0.12)),
+    'bell': ((1.0, 0.4), (2.76, 0.28), (5.40, 0.2), (8.93, 0.12)),
+    'snare': (),  # no partials but a burst of noise around the pitch
+}
+CLASSES = tuple(f'{shape}+{timbre}' for shape in SHAPES for timbre in PARTIALS)
+SPLITS = ('train', 'eval')
+
+DESIGN = 1  # raise it when `draw_clip` changes, so that folders of the old one are refused
+FLOOR = 0.16  # height at which shapes land
+FLASH_SECONDS = 0.15
+QUIET_END_SECONDS = 0.2  # no impact so late that no frame would show it
+DECAY_SECONDS = 0.3
+LOWEST_HZ, OCTAVES = 220.0, 2.0  # left to right; the highest partial stays below 8 kHz
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipStyle:
+    """What a clip looks and sounds like, whatever its class."""
+
+    size_px: int = 64
+    frames_per_second: float = 8.0
+    seconds: float = 2.0
+    picture_noise: float = 0.02  # standard deviation; black is 0 and white is 1
+    sound_noise: float = 0.005  # standard deviation; full scale is 1
+    num_distractors: int = 2  # each one a drifting speck and a faint tick
+    coincide_ratio: float = 1.0  # share of the notes that belong to an impact
+
+    def __post_init__(self):
+        within = {'size_px': (16, 1024), 'frames_per_second': (6, 60), 'seconds': (1, 600)}
+        within['coincide_ratio'] = (0, 1)
+        for name, value in dataclasses.asdict(self).items():
+            least, most = within.get(name, (0, math.inf))
+            if not least <= value <= most:
+                raise ValueError(f'{name} must be in [{least}, {most}], got {value}')
+
+
+def draw_impacts(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """The shared causes, [impacts, 3]: seconds, place and strength in [0, 1]; some lie outside."""
+    times = np.cumsum(rng.uniform(0.4, 0.7, size=5 + math.ceil(seconds / 0.4))) - 1.4
+    places, strengths = rng.uniform(size=times.size), rng.uniform(0.35, 1.0, size=times.size)
+    return np.stack([times, places, strengths], axis=1)
+
+
+def draw_clip(label: int, seed: int, style=ClipStyle()) -> tuple[np.ndarray, np.ndarray]:
+    """One clip of class `CLASSES[label]`; the same arguments give the same clip.
+
+    Returns frames, uint8 [T, H, W, 3], and 16 kHz mono samples in [-1, 1], float32 [samples].
+    """
+    if not 0 <= label < len(CLASSES):
+        raise ValueError(f'label must be in [0, {len(CLASSES)}), got {label}')
+    rng = np.random.default_rng([seed, label])
+    shape, timbre = CLASSES[label].split('+')
+    impacts = draw_impacts(rng, style.seconds)
+    latest = style.seconds - QUIET_END_SECONDS
+    notes = impacts[(impacts[:, 0] >= 0.0) & (impacts[:, 0] <= latest)]
+    strays = rng.uniform((0.0, 0.0, 0.35), (latest, 1.0, 1.0), notes.shape)
+    is_stray = rng.uniform(size=(len(notes), 1)) >= style.coincide_ratio
+    waveform = _draw_sound(timbre, np.where(is_stray, strays, notes), style, rng)
+    return _draw_frames(shape, impacts, notes, style, rng), waveform
+
+
+def _draw_frames(shape, impacts, flashes, style, rng):
+    size, radius = style.size_px, rng.uniform(0.22, 0.27)
+    t = np.arange(round(style.seconds * style.frames_per_second)) / style.frames_per_second
+
+    # The path: straight from left to right, a parabola as high as the next impact is strong.
+    times, places, strengths = impacts.T
+    following = np.searchsorted(times, t, 'right')
+    phase = (t - times[following - 1]) / (times[following] - times[following - 1])
+    bounce = 4.0 * phase * (1.0 - phase) * strengths[following]
+    y = FLOOR + radius + (1.0 - 2.0 * radius - FLOOR) * bounce
+    x = 0.5 + (1.0 - 2.3 * radius) * (np.interp(t, times, places) - 0.5)
+    age = t[:, None] - flashes[:, 0]
+    flash = np.where(age >= 0, flashes[:, 2] * np.exp(-abs(age) / FLASH_SECONDS), 0.0).max(axis=1)
+
+    # Float32 planes, [3, H, W], one frame at a time: small enough to stay in the cache.
+    columns = ((np.arange(size, dtype=np.float32) + 0.5) / size)[None, :]
+    rows = 1.0 - columns.T
+    hue = rng.uniform()
+    paint, shine = _colour(hue, 0.6, 0.95), _colour(hue, 0.2, 1.0)
+    room = _colour(rng.uniform(), 0.5, 0.22) * np.where(rows < FLOOR, 1.6, 0.7 + 0.6 * rows)
+    specks = rng.uniform((0.1, 0.1, -0.1, -0.1), (0.9, 0.9, 0.1, 0.1), (style.num_distractors, 4))
+    noise = style.picture_noise * rng.standard_normal((t.size, size, size), dtype=np.float32)
+    frames = np.empty((t.size, size, size, 3), np.uint8)
+    for i, (t_i, x_i, y_i, flash_i) in enumerate(np.stack([t, x, y, flash], axis=1).tolist()):
+        squash = 1.0 - 0.2 * flash_i  # the foot stays on the floor
+        across = (columns - x_i) / radius
+        u, v = across * squash, ((rows - y_i) / radius + 1.0) / squash - 1.0
+        glow = 0.45 * flash_i * np.exp(-0.4 * u**2) * np.exp(-0.4 * v**2)
+        for x_0, y_0, dx, dy in specks.tolist():
+            offset = (columns - x_0 - dx * t_i) ** 2 + (rows - y_0 - dy * t_i) ** 2
+            glow += 0.3 * np.exp(-offset / 0.03**2)
+        shadow = 0.6 * np.exp(-(across**2)) * np.exp(-(((rows - FLOOR) / 0.06) ** 2))
+        planes = room * (1.0 - shadow) + glow * shine
+        body = np.clip(0.5 - radius * size * SHAPES[shape](u, v), 0.0, 1.0)  # smooth edges
+        planes += body * (paint + flash_i * (1.0 - paint) - planes) + noise[i]
+        frames[i] = (planes.clip(0.0, 1.0) * 255.0 + 0.5).transpose(1, 2, 0)
+    return frames
+
+
+def _colour(hue, saturation, value):
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)[:, None, None]
+
+
+def _draw_sound(timbre, notes, style, rng):
+    num_samples = round(style.seconds * SAMPLE_RATE_HZ)
+    waveform = style.sound_noise * rng.standard_normal(num_samples, dtype=np.float32)
+    for seconds, place, strength in notes.tolist():
+        rest = waveform[round(seconds * SAMPLE_RATE_HZ) :][:SAMPLE_RATE_HZ]  # at most a second
+        rest += 0.4 * strength * _note(timbre, LOWEST_HZ * 2 ** (OCTAVES * place), rest.size, rng)
+    for _ in range(style.num_distractors):
+        rest = waveform[rng.integers(num_samples) :][:800]
+        rest += rng.standard_normal(rest.size) * np.geomspace(0.03, 0.0003, rest.size)  # a tick
+    return np.clip(waveform, -1.0, 1.0)
+
+
+def _note(timbre, pitch_hz, num_samples, rng):
+    """A note from its onset on, float32 [num_samples], with levels near 1."""
+    t = np.arange(num_samples, dtype=np.float32) / np.float32(SAMPLE_RATE_HZ)
+    turns = 2.0 * math.pi * pitch_hz * t
+    fade = np.minimum(t / 0.005, 1.0) * np.exp(-t / DECAY_SECONDS)
+    if timbre == 'snare':
+        hiss = np.cumsum(rng.standard_normal(num_samples + 16, dtype=np.float32))
+        band = 0.25 * (hiss[16:] - hiss[:-16])  # below 500 Hz, and the sine lifts it
+        return fade**2 * (0.6 * band * np.sin(turns) + 0.15 * (hiss[16:] - hiss[15:-1]))
+    if timbre == 'flute':
+        turns += 2.0 * np.sin(2.0 * math.pi * 6.0 * t)  # vibrato
+    return fade * sum(level * np.sin(ratio * turns) for ratio, level in PARTIALS[timbre])
+
+
+def encode_mp4(
+    path: str | os.PathLike, frames: np.ndarray, waveform: np.ndarray, *, frames_per_second: float
+) -> None:
+    """Writes MPEG-4 video and AAC sound; `path` appears whole or not at all."""
+    with _whole(Path(path)) as temporary, av.open(str(temporary), 'w', format='mp4') as container:
+        rate = Fraction(frames_per_second).limit_denominator(1000)
+        options = {'flags': '+bitexact', 'threads': '1'}
+        picture = container.add_stream('mpeg4', rate, {**options, 'qmin': '2', 'qmax': '4'})
+        picture.height, picture.width, picture.pix_fmt = *frames.shape[1:3], 'yuv420p'
+        fast = {**options, 'aac_coder': 'fast'}  # a third of the default's time
+        sound = container.add_stream('aac', SAMPLE_RATE_HZ, fast, layout='mono')
+        for pixels in frames:
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
+        container.mux(picture.encode())
+        samples = av.AudioFrame.from_ndarray(waveform[None], format='fltp', layout='mono')
+        samples.pts, samples.sample_rate = 0, SAMPLE_RATE_HZ
+        samples.time_base = Fraction(1, SAMPLE_RATE_HZ)
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode())
+
+
+def write_clips(
+    out: str | os.PathLike,
+    *,
+    num_train: int,
+    num_eval: int,
+    seed: int = 0,
+    style: ClipStyle = ClipStyle(),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Writes clips of balanced classes and `annotations.csv` (path, label, split); returns that.
+
+    `clips.json` comes first and says what the folder is to hold, so that an interrupted call is
+    taken up where it stopped; the CSV comes last and says that everything is there.
+    """
+    counts = dict(zip(SPLITS, (num_train, num_eval), strict=True))
+    if min(counts.values()) < 0 or not any(counts.values()):
+        raise ValueError(f'the numbers of clips must be at least 0 and not both 0, got {counts}')
+    out = Path(out)
+    settings = {'design': DESIGN, 'seed': seed, 'style': dataclasses.asdict(style)}
+    settings.update({f'num_{split}': count for split, count in counts.items()})
+    _claim(out, settings)
+    lines = ['path,label,split']
+    for split_index, split in enumerate(SPLITS):
+        for index in range(counts[split]):
+            label = index % len(CLASSES)
+            name = f'{split}/{index:05d}-{CLASSES[label].replace("+", "-")}.mp4'
+            if not (out / name).exists():
+                clip_seed = (2 * seed + split_index) * 1_000_000 + index
+                clip = draw_clip(label, clip_seed, style)
+                encode_mp4(out / name, *clip, frames_per_second=style.frames_per_second)
+            lines.append(f'{name},{CLASSES[label]},{split}')
+            progress(len(lines) - 1, sum(counts.values()))
+    with _whole(out / 'annotations.csv') as temporary:
+        temporary.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return out / 'annotations.csv'
+
+
+def _claim(folder, settings):
+    """Marks `folder` as the place of these clips, or refuses one that holds anything else."""
+    marker = folder / 'clips.json'
+    held = json.loads(marker.read_text(encoding='utf-8')) if marker.exists() else {}
+    other = [name for name in settings if held.get(name) != settings[name]]
+    if not other:
+        return
+    if any(folder.glob('[!.]*')):
+        raise ValueError(
+            f'{folder} is not empty and not of these clips (clips.json has not the same '
+            f'{", ".join(other)}): choose another folder or delete this one'
+        )
+    with _whole(marker) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + '\n', encoding='utf-8')
+
+
+@contextlib.contextmanager
+def _whole(path):
+    """A temporary name beside `path`, which becomes `path` on success and nothing on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

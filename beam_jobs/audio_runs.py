@@ -1,0 +1,169 @@
+"""Decoded audio on a clip's time line: mono, 16 kHz, every sample at the time its timestamp says.
+
+Frames are cut into runs without a break in format or time; each run is resampled by itself and
+laid down where it starts, so that a late track stays late and a hole stays a hole. Where two runs
+overlap the earlier one in the file wins.
+"""
+
+import av
+import numpy as np
+
+from avmae_tf.config import SAMPLE_RATE_HZ
+from beam_jobs.container import SECOND_US
+
+# Timestamps jitter around a steady clock (FLV and WebM round to 1 ms, recorders are worse), and to
+# follow every one of them would put clicks into the sound: a new run begins at a frame that is far
+# off, or at the first of several in a row that are off by more than rounding explains.
+JITTER_US = 20_000
+ROUNDING_US = 3_000
+MAX_FRAMES_OFF = 8
+BLOCK_SAMPLES = 8192
+WILD = 1.05  # a sample beyond it is not loud but damaged
+
+
+class TimeLine:
+    """Samples of one segment, laid down run by run."""
+
+    def __init__(self, start_us: int, end_us: int):
+        self.start_us, self.end_us = start_us, end_us
+        self.last_us = None  # end of the last packet read
+        self.wild, self.errors = False, 0
+        self._placed = []
+
+    def place(self, time_us: int, samples: np.ndarray):
+        position = num_samples(time_us - self.start_us)
+        room = num_samples(self.end_us - self.start_us) - position
+        inside = samples[max(0, -position) : max(0, room)]
+        if len(inside):
+            self._placed.append((max(0, position), inside))
+
+    def lay_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """(samples, which of them are from the file), up to the last of those."""
+        length = max((first + len(samples) for first, samples in self._placed), default=0)
+        laid, valid = np.zeros(length, np.int16), np.zeros(length, bool)
+        for first, samples in self._placed:
+            last = first + len(samples)
+            laid[first:last] = np.where(valid[first:last], laid[first:last], samples)
+            valid[first:last] = True
+        return laid, valid
+
+
+class _Run:
+    """Frames that follow each other without a break, through one resampler."""
+
+    def __init__(self, time_us: int, frame: av.AudioFrame):
+        self.time_us = time_us
+        self._format = _format(frame)
+        self._num_heard = 0  # at the rate of the source
+        self._fifo = av.AudioFifo()  # frames are short; blocks cost less
+        self._resampler = av.AudioResampler(format='s16', layout='mono', rate=SAMPLE_RATE_HZ)
+        self._blocks = []
+
+    @property
+    def end_us(self) -> int:
+        return self.time_us + round(self._num_heard * SECOND_US / self._format[-1])
+
+    def has_format_of(self, frame: av.AudioFrame) -> bool:
+        return self._format == _format(frame)
+
+    def feed(self, frame: av.AudioFrame, time_line: TimeLine):
+        self._num_heard += frame.samples
+        frame.pts = None  # the run counts samples
+        self._fifo.write(frame)
+        while self._fifo.samples >= BLOCK_SAMPLES:
+            self._resample(self._fifo.read(BLOCK_SAMPLES), time_line)
+
+    def close(self, time_line: TimeLine):
+        if self._fifo.samples:
+            self._resample(self._fifo.read(), time_line)
+        self._collect(None, time_line)
+        if self._blocks:
+            time_line.place(self.time_us, np.concatenate(self._blocks))
+
+    def _resample(self, block: av.AudioFrame, time_line: TimeLine):
+        left_us = round(self._fifo.samples * SECOND_US / self._format[-1])
+        duration_us = round(block.samples * SECOND_US / self._format[-1])
+        end_us = self.end_us - left_us
+        block, wild = tame(block)
+        heard = end_us > time_line.start_us and end_us - duration_us < time_line.end_us
+        time_line.wild = time_line.wild or (wild and heard)
+        self._collect(block, time_line)
+
+    def _collect(self, block: av.AudioFrame | None, time_line: TimeLine):
+        try:
+            blocks = self._resampler.resample(block)
+        except av.FFmpegError:  # channels that libav cannot mix to mono
+            time_line.errors += 1
+            return
+        self._blocks += [block.to_ndarray()[0] for block in blocks if block is not None]
+
+
+class Runs:
+    """Frames in file order, divided into runs."""
+
+    def __init__(self, time_line: TimeLine):
+        self._time_line = time_line
+        self._run = None
+        self._held = []  # (time, frame) of late frames that may begin a run or belong to the last
+
+    @property
+    def end_us(self) -> int:
+        """When a frame without a timestamp starts."""
+        return self._run.end_us + self._held_us if self._run else 0
+
+    @property
+    def _held_us(self) -> int:
+        return sum(round(frame.samples * SECOND_US / frame.rate) for _, frame in self._held)
+
+    def add(self, time_us: int, frame: av.AudioFrame):
+        off_us = abs(time_us - self.end_us)
+        if self._run is None or off_us > JITTER_US or not self._run.has_format_of(frame):
+            self.close()
+            self._run = _Run(time_us, frame)
+        elif off_us > ROUNDING_US:
+            self._held.append((time_us, frame))
+            if len(self._held) <= MAX_FRAMES_OFF:
+                return
+            self._run.close(self._time_line)
+            self._run = _Run(*self._held[0])
+            (_, frame) = self._held.pop()
+        self._feed_held()
+        self._run.feed(frame, self._time_line)
+
+    def close(self):
+        if self._run is not None:
+            self._feed_held()
+            self._run.close(self._time_line)
+
+    def _feed_held(self):
+        for _, frame in self._held:
+            self._run.feed(frame, self._time_line)
+        self._held = []
+
+
+def num_samples(duration_us: int) -> int:
+    return round(duration_us * SAMPLE_RATE_HZ / SECOND_US)
+
+
+def _format(frame: av.AudioFrame) -> tuple:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def tame(block: av.AudioFrame) -> tuple[av.AudioFrame, bool]:
+    """The block with its samples within [-1, 1], and whether any of them was wild.
+
+    Only floating-point formats can hold such samples.
+    """
+    if not block.format.name.startswith(('flt', 'dbl')):
+        return block, False
+    if block.format.is_planar and block.layout.nb_channels >= 8:
+        # Into one plane: of eight and more, PyAV 17.1 reads past the last.
+        (block,) = av.AudioResampler(format=block.format.packed).resample(block)
+    samples = block.to_ndarray()
+    if samples.min(initial=0) >= -1 and samples.max(initial=0) <= 1:  # not so with a NaN
+        return block, False
+    wild = not np.abs(samples).max() <= WILD
+    clipped = np.clip(np.nan_to_num(samples), -1, 1)
+    tamed = av.AudioFrame.from_ndarray(clipped, block.format.name, block.layout.name)
+    tamed.sample_rate = block.sample_rate
+    return tamed, wild
