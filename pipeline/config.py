@@ -75,11 +75,14 @@ class PipelineConfig(Spec):
 
 
 def load_config(path: str, **changes) -> PipelineConfig:
-    """Reads a YAML file; raises ValueError that names the file, the field and the rule."""
+    """Reads a YAML file; its relative paths are below its own folder.
+
+    Raises:
+        ValueError: it cannot be read; names the file, the field and the rule.
+    """
     try:
         with open(path) as f:
-            settings = yaml.safe_load(f)
-        return PipelineConfig.model_validate({**settings, **changes})
+            config = PipelineConfig.model_validate({**yaml.safe_load(f), **changes})
     except OSError as error:
         raise ValueError(f'{path}: {error.strerror}') from None
     except yaml.YAMLError as error:
@@ -88,3 +91,12 @@ def load_config(path: str, **changes) -> PipelineConfig:
         first = error.errors()[0]
         field = '.'.join(map(str, first['loc']))
         raise ValueError(f'{path}: {field}: {first["msg"]}') from None
+    base = os.path.dirname(os.path.abspath(path))
+
+    def absolute(name):
+        return name if name is None or '://' in name else os.path.join(base, name)
+
+    data = config.data.replace(
+        videos=absolute(config.data.videos), annotations=absolute(config.data.annotations)
+    )
+    return config.replace(root=absolute(config.root), data=data)

@@ -21,6 +21,10 @@ LOG_FILE = 'pipeline.log'
 BEAM_ARGS = ('--direct_running_mode=multi_threading', f'--direct_num_workers={os.cpu_count()}')
 
 
+def log_path(config: PipelineConfig) -> str:
+    return os.path.join(config.root, LOG_FILE)
+
+
 def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
     return metadata.sqlite_metadata_connection_config(config.metadata_path)
 
@@ -39,7 +43,7 @@ def run(config: PipelineConfig, say: Callable[[str], None] = print) -> Outcome:
         metadata_connection_config=connection(config),
         beam_pipeline_args=list(BEAM_ARGS),
     )
-    with logged(os.path.join(config.root, LOG_FILE), say):
+    with logged(log_path(config), say):
         LocalDagRunner().run(pipeline)
     return read_outcome(connection(config), config.name)
 
@@ -50,15 +54,18 @@ class _Stages(logging.Handler):
     def __init__(self, say: Callable[[str], None]):
         super().__init__()
         self.say = say
-        self.started = 0.0
+        self.started, self.cached = 0.0, False
 
     def emit(self, record: logging.LogRecord):
         match record.msg, record.args:
             case 'Component %s is running.', (node,):
+                self.started, self.cached = time.monotonic(), False
                 self.say(f'[bold]{node}[/bold]')
-                self.started = time.monotonic()
-            case 'Component %s is finished.', (_,):
-                self.say(f'  {time.monotonic() - self.started:.1f} s')
+            case 'A cached execution %d is used.', _:
+                self.cached = True
+            case 'Component %s is finished.', _:
+                seconds = time.monotonic() - self.started
+                self.say('  nothing changed' if self.cached else f'  {seconds:.1f} s')
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import ml_metadata as mlmd
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 
-from components.evaluation.config import MAP, TOP1, TOP5
+from components.evaluation.analysis import read_metrics
 
 _STATES = metadata_store_pb2.Execution.State
 RUN_CONTEXT, NODE_CONTEXT = 'pipeline_run', 'node'
@@ -47,6 +47,9 @@ class Outcome:
 
     nodes: tuple[Node, ...]
 
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
     def output(self, kind: str) -> metadata_store_pb2.Artifact | None:
         """The artifact of type `kind` that the last node to make one left."""
         found = [node.outputs[kind] for node in self.nodes if kind in node.outputs]
@@ -71,9 +74,7 @@ class Outcome:
 
     def metrics(self) -> dict[str, float]:
         """Top-1, Top-5 and mean average precision of the candidate."""
-        result = tfma.load_eval_result(self.report)
-        values = result.get_metrics_for_all_slices()[()]
-        return {name: values[name]['doubleValue'] for name in (TOP1, TOP5, MAP)}
+        return read_metrics(self.report)
 
     def shortfalls(self) -> list[Shortfall]:
         """Why the model was not blessed; empty if it was."""

@@ -2,10 +2,10 @@
 
 from avmae_tf.config.data import AudioSpec, VideoSpec
 from avmae_tf.config.model import BackboneSpec, Bottleneck, DecoderSpec, MaskingSpec, Mid
-from avmae_tf.config.training import FinetuneConfig, PretrainConfig, ScheduleSpec
+from avmae_tf.config.training import Adam, FinetuneConfig, PretrainConfig, ScheduleSpec
 
 _DEMO_INPUTS = {  # two seconds of small pictures: minutes on two CPU cores
-    'video': VideoSpec(num_frames=8, frames_per_second=4.0, size_px=64),
+    'video': VideoSpec(num_frames=16, frames_per_second=8.0, size_px=64),
     'audio': AudioSpec(seconds=2.0),
     'backbone': BackboneSpec(width=96, num_layers=4, num_heads=3, mlp_width=384),
 }
@@ -19,8 +19,8 @@ PRETRAIN_RECIPES = {
             learning_rate=1e-3,
             reference_batch_size=32,
             batch_size=32,
-            epochs=20,
-            warmup_epochs=2,
+            epochs=8,
+            warmup_epochs=1,
         ),
     ),
 }
@@ -28,15 +28,17 @@ FINETUNE_RECIPES = {
     'demo': FinetuneConfig(
         **_DEMO_INPUTS,
         fusion=Bottleneck(fusion_layer=2),
+        optimizer=Adam(beta_2=0.999),
+        layerwise_decay=1.0,
         label_smoothing=0.1,
         stochastic_depth=0.0,
         num_views=1,
         schedule=ScheduleSpec(
-            learning_rate=0.1,
+            learning_rate=1e-3,
             reference_batch_size=32,
             batch_size=32,
-            epochs=30,
-            warmup_epochs=2,
+            epochs=10,
+            warmup_epochs=1,
         ),
     ),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 import avmae_tf
-from avmae_tf.config import FinetuneConfig, PretrainConfig, Spec, TrainingConfig
+from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, TrainingConfig
 from avmae_tf.data.records import Dataset, write_text
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
@@ -23,18 +23,21 @@ LEARNING = ('config', 'data', 'models', 'losses', 'training')
 
 
 class ModelDescription(Spec):
-    """What `model.json` holds: exactly one of the two configurations."""
+    """What `model.json` holds: exactly one of the two configurations, and its data's."""
 
     pretrain: PretrainConfig | None = None
     finetune: FinetuneConfig | None = None
+    media: MediaSpec
     classes: tuple[str, ...] = ()
 
 
-def save_model(folder: str, model: AVMAE | Classifier, classes: tuple[str, ...] = ()):
+def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
     """Writes the weights, then the description that makes the folder a model."""
     tf.train.Checkpoint(model=model).write(os.path.join(folder, WEIGHTS))
     kind = 'pretrain' if isinstance(model, AVMAE) else 'finetune'
-    description = ModelDescription(**{kind: model.config}, classes=classes)
+    description = ModelDescription(
+        **{kind: model.config}, media=dataset.media, classes=dataset.classes
+    )
     write_text(os.path.join(folder, MODEL_FILE), description.to_json())
 
 

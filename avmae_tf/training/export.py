@@ -8,14 +8,16 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.config import SAMPLE_RATE_HZ, MediaSpec
 from avmae_tf.data import examples
 from avmae_tf.data.inputs import testing_views
+from avmae_tf.data.records import write_text
 from avmae_tf.models.classifier import Classifier
 from avmae_tf.training.checkpoints import describe_model, load_model
 from avmae_tf.training.tasks import merge_views, view_averaged_logits
 
 CLIP_SIGNATURE, EMBED_SIGNATURE = 'clips', 'embed'
+MEDIA_FILE = 'assets.extra/media.json'  # how clips were decoded that it was trained on
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'
 _CLIP_INPUTS = (
     tf.TensorSpec([None, None], tf.string, name='frames'),
@@ -135,10 +137,27 @@ def write_warmup(folder: str, name: str):
 
 def export_saved_model(model_folder: str, out: str, name: str = 'avmae'):
     """Writes the classifier of `model_folder` as a SavedModel, whole or not at all."""
-    if not describe_model(model_folder).finetune:
+    description = describe_model(model_folder)
+    if tf.io.gfile.exists(out):
+        raise ValueError(f'{out}: exists already; give another folder, or delete this one')
+    if not description.finetune:
         raise ValueError(f'{model_folder}: a pretrained encoder has no classes; finetune it first')
-    served = ServedClassifier(load_model(model_folder), describe_model(model_folder).classes)
+    served = ServedClassifier(load_model(model_folder), description.classes)
     temporary = f'{out.rstrip("/")}.{os.getpid()}.tmp'
-    tf.saved_model.save(served, temporary, signatures=served.functions)
-    write_warmup(temporary, name)
-    tf.io.gfile.rename(temporary, out, overwrite=True)
+    try:
+        tf.saved_model.save(served, temporary, signatures=served.functions)
+        write_warmup(temporary, name)
+        write_text(os.path.join(temporary, MEDIA_FILE), description.media.to_json())
+        tf.io.gfile.rename(temporary, out)
+    finally:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.rmtree(temporary)
+
+
+def read_served_media(folder: str) -> MediaSpec:
+    """How clips are to be decoded for the SavedModel in `folder`."""
+    path = os.path.join(folder, MEDIA_FILE)
+    if not tf.io.gfile.exists(path):
+        raise ValueError(f'{folder}: not a SavedModel of `avmae export` ({MEDIA_FILE} is missing)')
+    with tf.io.gfile.GFile(path) as f:
+        return MediaSpec.from_json(f.read())

@@ -240,6 +240,6 @@ def train(
             eval_interval=run.steps_per_loop * run.test_every_loops,
         )
         scalars = controller.evaluate(trainer.num_test_steps)
-    save_model(run_folder.model, trainer.model, task.dataset.classes)
+    save_model(run_folder.model, trainer.model, task.dataset)
     run_folder.finish(state)
     return {k: float(v) for k, v in scalars.items()}

@@ -60,3 +60,4 @@ def Finetuner(
     export_saved_model(folder.model, path_utils.serving_model_dir(model.uri), name)
     for metric, value in scalars.items():
         model.set_float_custom_property(metric, value)
+    model.set_string_custom_property('logs', folder.logs)

@@ -50,3 +50,4 @@ def Pretrainer(
     io_utils.copy_dir(folder.model, path_utils.serving_model_dir(model.uri))
     for name, value in scalars.items():
         model.set_float_custom_property(name, value)
+    model.set_string_custom_property('logs', folder.logs)

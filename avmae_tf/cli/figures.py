@@ -1,0 +1,131 @@
+"""The pictures of a finished run, drawn from TensorBoard's logs and TFMA's report."""
+
+import os
+from collections.abc import Iterator
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorboard.backend.event_processing import directory_watcher, event_file_loader, io_wrapper
+
+INK, FAINT, COLOURS = '#1f2933', '#cbd2d9', ('#2f6fbb', '#d9822b', '#3a9d6e')
+
+
+def _values(logs: str) -> Iterator[tuple[int, str, tf.Tensor]]:
+    """(step, tag, value) of every summary below a folder of TensorBoard logs."""
+    watcher = directory_watcher.DirectoryWatcher(
+        logs, event_file_loader.EventFileLoader, io_wrapper.IsTensorFlowEventsFile
+    )
+    for event in watcher.Load():
+        for value in event.summary.value:
+            yield event.step, value.tag, tf.make_ndarray(value.tensor)
+
+
+def scalars(logs: str) -> dict[str, dict[int, float]]:
+    """Tag to {step: value}; where a run resumed, what it wrote last counts."""
+    found: dict[str, dict[int, float]] = {}
+    for step, tag, value in _values(logs):
+        if value.ndim == 0 and value.dtype.kind == 'f':
+            found.setdefault(tag, {})[step] = float(value)
+    return {tag: dict(sorted(points.items())) for tag, points in found.items()}
+
+
+def last_images(logs: str) -> dict[str, list[np.ndarray]]:
+    """Tag to the pictures of its last step, uint8 [height, width, 3]."""
+    found = {}
+    for _, tag, value in _values(logs):
+        if value.ndim == 1 and value.dtype == object:
+            found[tag] = [tf.io.decode_png(png).numpy() for png in value[2:]]
+    return found
+
+
+def draw_losses(runs: dict[str, str], path: str):
+    """Loss by step of every run, training and held-out, to a PNG."""
+    figure, axes = plt.subplots(1, len(runs), figsize=(5.2 * len(runs), 3.4), squeeze=False)
+    for axis, (name, logs) in zip(axes[0], runs.items(), strict=True):
+        for (label, folder), colour in zip(
+            (('training', 'train'), ('held out', 'eval')), COLOURS, strict=False
+        ):
+            points = scalars(os.path.join(logs, folder)).get('loss', {})
+            marker = 'o' if folder == 'eval' else None
+            axis.plot(points.keys(), points.values(), label=label, color=colour, marker=marker)
+        axis.set_title(name, color=INK, loc='left')
+        axis.set_xlabel('step')
+        axis.set_ylabel('loss')
+        axis.legend(frameon=False)
+        axis.spines[['top', 'right']].set_visible(False)
+        axis.grid(axis='y', color=FAINT, linewidth=0.6)
+    _save(figure, path)
+
+
+def draw_reconstructions(logs: str, path: str, count: int = 3):
+    """Input, masked input and reconstruction of a few clips, as in Figure 5, to a PNG."""
+    images = last_images(os.path.join(logs, 'train'))
+    rows = list(
+        zip(
+            *[pictures[:count] for _, pictures in sorted(images.items(), reverse=True)], strict=True
+        )
+    )
+    ratios = [picture.shape[1] / picture.shape[0] for picture in rows[0]]
+    figure, axes = plt.subplots(
+        len(rows), len(ratios), figsize=(2.3 * sum(ratios), 2.4 * len(rows)), squeeze=False,
+        width_ratios=ratios,
+    )  # fmt: skip
+    for row, pictures in zip(axes, rows, strict=True):
+        for axis, picture in zip(row, pictures, strict=True):
+            axis.imshow(picture, interpolation='nearest')
+            axis.set_xticks([])
+            third = picture.shape[0] / 3
+            axis.set_yticks([third * (i + 0.5) for i in range(3)])
+            axis.set_yticklabels(['input', 'masked', 'output'], fontsize=8)
+            axis.tick_params(length=0)
+            axis.spines[:].set_visible(False)
+    for axis in axes[:, 1:].ravel():
+        axis.set_yticks([])
+    for axis, tag in zip(axes[0], sorted(images, reverse=True), strict=True):
+        axis.set_title(tag.removeprefix('reconstruction_'), loc='left', color=INK)
+    _save(figure, path)
+
+
+def confusion_matrix(report: str, num_classes: int) -> np.ndarray:
+    """Clips by true (row) and predicted (column) class, out of TFMA's report."""
+    plots = tfma.load_eval_result(report).get_plots_for_all_slices()[()]
+    matrix = np.zeros([num_classes, num_classes])
+    (threshold,) = plots['multiClassConfusionMatrixAtThresholds']['matrices']
+    for entry in threshold['entries']:
+        row, column = entry.get('actualClassId', 0), entry.get('predictedClassId', 0)
+        matrix[row, column] = entry.get('numWeightedExamples', 0.0)
+    return matrix
+
+
+def draw_confusion(matrix: np.ndarray, classes: tuple[str, ...], path: str):
+    """A confusion matrix to a PNG."""
+    size = 2.6 + 0.34 * len(classes)
+    figure, axis = plt.subplots(figsize=(size, size))
+    axis.imshow(matrix, cmap='Blues')
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, classes, rotation=90, fontsize=8)
+    axis.set_yticks(ticks, classes, fontsize=8)
+    axis.set_xlabel('predicted')
+    axis.set_ylabel('true')
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            dark = count > matrix.max() / 2
+            axis.text(
+                column, row, f'{count:.0f}', ha='center', va='center', fontsize=7,
+                color='white' if dark else INK,
+            )  # fmt: skip
+    axis.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure, path: str):
+    figure.tight_layout()
+    temporary = f'{path}.tmp'
+    figure.savefig(temporary, format='png', dpi=130)
+    plt.close(figure)
+    os.replace(temporary, path)

@@ -1,0 +1,27 @@
+"""`avmae pipeline`: the TFX pipeline on a runner of your choice."""
+
+import click
+
+from avmae_tf import console
+
+
+@click.group()
+def pipeline():
+    """Run the whole pipeline: records, pretraining, finetuning, evaluation, gate, push."""
+
+
+@pipeline.command()
+@click.option('--config', 'path', required=True, help='YAML file of the pipeline.')
+@click.option(
+    '--runner', type=click.Choice(['local']), default='local', show_default=True,
+    help='Where to run it.',
+)  # fmt: skip
+def run(path, runner):
+    """Run what the cache does not serve; exit code 1 if the gate refuses the model."""
+    from avmae_tf.cli.runs import run_pipeline
+
+    outcome = run_pipeline(path)
+    for name, value in outcome.metrics().items():
+        click.echo(f'{name:8} {value:.4f}')
+    click.echo(f'pushed to {outcome.pushed}')
+    console.say(f'report in {outcome.report}')

@@ -1,0 +1,140 @@
+"""`avmae pretrain`, `finetune`, `evaluate`, `export`: the code of the components, without TFX."""
+
+import click
+
+from avmae_tf import console
+
+
+def _settings(recipe: str, recipes: dict, changes: tuple[str, ...], config_class):
+    """A recipe by name or from a YAML file, with `field.of.group=value` changes."""
+    import os
+
+    import yaml
+
+    from avmae_tf.config import merge, resolve_recipe
+
+    if os.path.isfile(recipe):
+        with open(recipe) as f:
+            settings = resolve_recipe(yaml.safe_load(f), recipes)
+    else:
+        settings = resolve_recipe(recipe, recipes)
+    for change in changes:
+        path, equals, value = change.partition('=')
+        if not equals:
+            raise click.BadParameter(f'{change!r} is not field=value', param_hint='--set')
+        nested = yaml.safe_load(value)
+        for name in reversed(path.split('.')):
+            nested = {name: nested}
+        settings = merge(settings, nested)
+    return config_class.model_validate(settings)
+
+
+def _training_options(command):
+    for option in (
+        click.option('--data', required=True, help='Folder of records (`avmae convert`).'),
+        click.option('--workdir', required=True, help='Checkpoints, logs, and at last the model.'),
+        click.option('--recipe', default='demo', show_default=True, help='Name, or a YAML file.'),
+        click.option(
+            '--set', 'changes', multiple=True, metavar='FIELD=VALUE',
+            help='Change a setting of the recipe: --set schedule.epochs=5.',
+        ),
+        click.option('--jit/--no-jit', default=False, help='Compile the step with XLA.'),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _train(task, data: str, workdir: str, jit: bool, **initial):
+    from avmae_tf.config import RunSpec
+    from avmae_tf.training import devices, loop
+    from avmae_tf.training.checkpoints import RunFolder
+
+    devices.configure_cpu_devices()
+    folder = RunFolder(workdir)
+    with console.progress(task.name, 'steps') as report:
+        scalars = loop.train(
+            task,
+            data,
+            folder,
+            run=RunSpec(jit_compile=jit),
+            progress=report,
+            say=console.say,
+            **initial,
+        )
+    for name, value in scalars.items():
+        click.echo(f'{name:24} {value:.4f}')
+    click.echo(f'model in {folder.model}; watch with: tensorboard --logdir {folder.logs}')
+
+
+@click.command()
+@_training_options
+def pretrain(data, workdir, recipe, changes, jit):
+    """Train a masked autoencoder on the clips in DATA; labels are not used.
+
+    A killed run goes on from its last checkpoint when it is started again.
+    """
+    from avmae_tf.config import PRETRAIN_RECIPES, PretrainConfig
+    from avmae_tf.data.records import load_dataset
+    from avmae_tf.training.tasks import PretrainTask
+
+    config = _settings(recipe, PRETRAIN_RECIPES, changes, PretrainConfig)
+    _train(PretrainTask(config, load_dataset(data)), data, workdir, jit)
+
+
+@click.command()
+@click.option('--pretrained', help='Model folder of `avmae pretrain`; from scratch without it.')
+@_training_options
+def finetune(data, workdir, recipe, changes, jit, pretrained):
+    """Train a classifier on the labelled clips in DATA, from a pretrained encoder.
+
+    A killed run goes on from its last checkpoint when it is started again.
+    """
+    from avmae_tf.config import FINETUNE_RECIPES, FinetuneConfig
+    from avmae_tf.data.records import load_dataset
+    from avmae_tf.training.checkpoints import describe_model, load_model
+    from avmae_tf.training.tasks import FinetuneTask
+    from avmae_tf.training.warm_start import warm_start
+
+    config = _settings(recipe, FINETUNE_RECIPES, changes, FinetuneConfig)
+    initial = {}
+    if pretrained:
+        describe_model(pretrained)  # says at once if it is not one
+
+        def initialise(model):
+            console.say(f'warm start: {warm_start(model, load_model(pretrained))}')
+
+        initial = {'initial': pretrained, 'initialise': initialise}
+    _train(FinetuneTask(config, load_dataset(data)), data, workdir, jit, **initial)
+
+
+@click.command()
+@click.option('--model', required=True, help='Model folder of `avmae finetune`.')
+@click.option('--out', required=True, help='Folder for the SavedModel.')
+@click.option('--name', default='avmae', show_default=True, help='Name that it is served under.')
+def export(model, out, name):
+    """Write a finetuned model as a SavedModel for TF Serving."""
+    from avmae_tf.training.export import export_saved_model
+
+    export_saved_model(model, out, name)
+    click.echo(f'SavedModel in {out}; look with: saved_model_cli show --dir {out} --all')
+
+
+@click.command()
+@click.option('--model', required=True, help='SavedModel of `avmae export`, or a pushed one.')
+@click.option('--data', required=True, help='Folder of records.')
+@click.option('--split', default='eval', show_default=True, help='Which split to measure on.')
+@click.option('--out', required=True, help="Folder for TFMA's report.")
+@click.option('--json', 'as_json', is_flag=True, help='Print the metrics as JSON.')
+def evaluate(model, data, split, out, as_json):
+    """Measure a SavedModel with TensorFlow Model Analysis: Top-1, Top-5, mAP."""
+    import json
+
+    from components.evaluation.analysis import analyse
+
+    metrics = analyse(model, data, split, out)
+    if as_json:
+        click.echo(json.dumps(metrics))
+        return
+    for name, value in metrics.items():
+        click.echo(f'{name:8} {value:.4f}')
+    click.echo(f'report in {out}')

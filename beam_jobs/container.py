@@ -1,0 +1,197 @@
+"""One open media file: its streams, their decoded frames in order, and what went wrong.
+
+Times are integer microseconds since the container's start time, which is where players put 0;
+a stream that starts before or after it keeps its distance.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import os
+from collections.abc import Callable, Iterator
+
+import av
+from av.stream import Discard, Disposition
+
+from avmae_tf.config import MODALITIES, VIDEO, MediaSpec
+
+SECOND_US = 1_000_000
+# A seek lands on a key frame by decoding order, and in transport streams anywhere near: where the
+# first attempt ends up too late, look further back, and at last read from the start of the file.
+SEEK_BACK_US = (0, 2 * SECOND_US, 10 * SECOND_US)
+# Formats whose timestamps after a seek are those of the file; in others they are guesses.
+SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'mpegts')
+# No playlists or scripts, which could make libav open other files than the one named.
+FORMATS = (
+    'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,live_flv,kux,asf,mpeg,mpegvideo,ogg,'
+    'mxf,nut,rm,dv,gxf,wtv,ivf,obu,av1,h264,hevc,h261,h263,m4v,vc1,mjpeg,yuv4mpegpipe,swf,nsv,'
+    'wav,w64,aiff,au,caf,mp3,aac,ac3,eac3,dts,truehd,flac,amr,tta,wv,ape,'
+    'gif,apng,image2,image2pipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe'
+)
+MAX_PIXELS = 8192 * 4608  # a corrupt header must not make the decoder allocate gigabytes
+
+av.logging.set_level(None)
+
+
+class Reason(str, enum.Enum):
+    """Why a clip cannot be used; the whole list, for counters and the dead-letter output."""
+
+    MISSING = 'missing'  # no such file
+    UNREADABLE = 'unreadable'  # not a file, no permission, not media, or nothing in it decodes
+    NO_VIDEO = 'no_video'  # video is required; no moving picture in the file or in the segment
+    NO_AUDIO = 'no_audio'  # audio is required; no sound in the file or in the segment
+    BAD_SEGMENT = 'bad_segment'  # start and end are not two times in order
+    OUT_OF_RANGE = 'out_of_range'  # the segment starts after the end of the file
+    TOO_SHORT = 'too_short'  # shorter than `min_seconds`; a still picture
+    TOO_LONG = 'too_long'  # longer than MAX_SECONDS: give start and end
+    INTERNAL_ERROR = 'internal_error'  # none of the above: a fault in this code, please report
+
+
+class UnusableClip(Exception):
+    """A clip that no record can be made of; `detail` names the file and what is wrong."""
+
+    def __init__(self, reason: Reason, detail: str):
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = ' '.join(detail.split())
+
+    def __str__(self):
+        return f'{self.reason.value}: {self.detail}'
+
+
+def _open(path: str):
+    """The file as a seekable binary object; `scheme://` paths through Beam's file systems."""
+    if '://' not in path:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise UnusableClip(Reason.UNREADABLE, f'{path}: not a regular file')
+        return open(path, 'rb')
+    from apache_beam.io.filesystems import FileSystems
+
+    if not FileSystems.exists(path):
+        raise FileNotFoundError(path)
+    return FileSystems.open(path)
+
+
+@contextlib.contextmanager
+def as_unusable(path: str):
+    """Whatever is raised inside leaves as UnusableClip."""
+    try:
+        yield
+    except UnusableClip:
+        raise
+    except FileNotFoundError as error:
+        raise UnusableClip(Reason.MISSING, f'{path}: no such file') from error
+    except (TypeError, AttributeError, NameError, AssertionError, LookupError) as error:
+        what = f'{type(error).__name__}: {error}'
+        raise UnusableClip(Reason.INTERNAL_ERROR, f'{path}: {what}') from error
+    except Exception as error:
+        what = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        raise UnusableClip(Reason.UNREADABLE, f'{path}: {what}') from error
+
+
+@contextlib.contextmanager
+def open_media(path: str) -> Iterator['Media']:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(contextlib.closing(_open(path)))
+        container = stack.enter_context(
+            av.open(
+                file, container_options={'format_whitelist': FORMATS}, metadata_errors='replace'
+            )
+        )
+        yield Media(path, container)
+
+
+def seeks(target_us: int) -> Iterator[int | None]:
+    """Where to start reading to have everything from `target_us` on; None is the file's start."""
+    for back_us in SEEK_BACK_US:
+        if target_us - back_us > max(SEEK_BACK_US):
+            yield target_us - back_us
+    yield None
+
+
+@dataclasses.dataclass
+class Media:
+    """An open container, read through one of its streams at a time."""
+
+    path: str
+    container: av.container.InputContainer
+    errors: int = 0  # packets that did not decode, frames that decoded with errors
+
+    @property
+    def can_seek(self) -> bool:
+        return self.container.format.name in SEEKABLE
+
+    @property
+    def declared_us(self) -> int | None:
+        """Duration in the header, where the format has an exact one."""
+        if self.can_seek and self.container.format.name != 'mpegts':
+            return self.container.duration or None
+        return None
+
+    def stream(self, modality: str) -> av.stream.Stream | None:
+        """The one to use: marked as default, else the first; cover art is no video."""
+        picture = Disposition.attached_pic | Disposition.timed_thumbnails
+        kinds = self.container.streams
+        usable = [
+            stream
+            for stream in (kinds.video if modality == VIDEO else kinds.audio)
+            if stream.codec_context is not None and not stream.disposition & picture
+        ]
+        default = [stream for stream in usable if stream.disposition & Disposition.default]
+        return next(iter(default + usable), None)
+
+    def check(self, spec: MediaSpec):
+        """Raise UnusableClip where the streams alone rule the file out."""
+        if self.container.format.name.endswith('_pipe'):
+            raise UnusableClip(Reason.TOO_SHORT, f'{self.path}: a still picture')
+        if not any(self.stream(modality) for modality in MODALITIES):
+            raise UnusableClip(Reason.UNREADABLE, f'{self.path}: neither video nor audio in it')
+        for modality in MODALITIES:
+            if modality in spec.required and self.stream(modality) is None:
+                raise UnusableClip(
+                    Reason(f'no_{modality}'), f'{self.path}: has no {modality} stream'
+                )
+
+    def clock(self, stream) -> Callable[[int], int]:
+        """Time of a timestamp of `stream`."""
+        origin_us = self.container.start_time or 0
+        tick_us, parts = stream.time_base.numerator * SECOND_US, stream.time_base.denominator
+        return lambda timestamp: round(timestamp * tick_us / parts) - origin_us
+
+    def packets(self, stream, seek_us: int | None) -> Iterator[av.Packet]:
+        """Packets of `stream` in file order, then the empty one that flushes its decoder.
+
+        None at all where the file cannot be sought to `seek_us`.
+        """
+        for other in self.container.streams:
+            other.discard = Discard.default if other is stream else Discard.all
+        stream.codec_context.thread_type = 'NONE'
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
+        if seek_us is not None:
+            if not self.can_seek:
+                return
+            at_seconds = (seek_us + (self.container.start_time or 0)) / SECOND_US
+            try:
+                self.container.seek(int(at_seconds / stream.time_base), stream=stream)
+            except av.FFmpegError:
+                return
+        try:
+            yield from self.container.demux(stream)
+        except av.InvalidDataError:
+            self.errors += 1
+            yield av.Packet()
+        except IndexError:  # PyAV 17.1 at the end of a file in which a stream appeared on the way
+            yield av.Packet()
+
+    def decode(self, stream, packet: av.Packet) -> list:
+        """Frames that `packet` completes; damage is counted and skipped."""
+        try:
+            frames = stream.codec_context.decode(packet if packet.size else None)
+        except av.EOFError:
+            return []
+        except av.FFmpegError:
+            self.errors += 1
+            return []
+        self.errors += sum(frame.is_corrupt for frame in frames)
+        return frames
