@@ -1,6 +1,7 @@
 """What the user sees: quiet imports, progress, and nothing else unasked."""
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -18,13 +19,16 @@ def quiet():
     os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     warnings.filterwarnings('ignore')
+    for name in ('absl', 'tensorflow', 'apache_beam'):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def say(text: str):
-    """A line for the user, beside the results on standard output."""
+def say(text: str, *, heading: bool = False):
+    """A line for the user on standard error; results go to standard output."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    screen.print(text, style='bold' if heading else None)
 
 
 def _figures(figures: dict[str, float]) -> str:

@@ -94,7 +94,9 @@ def load_config(path: str, **changes) -> PipelineConfig:
     base = os.path.dirname(os.path.abspath(path))
 
     def absolute(name):
-        return name if name is None or '://' in name else os.path.join(base, name)
+        if name is None or '://' in name:
+            return name
+        return os.path.normpath(os.path.join(base, name))
 
     data = config.data.replace(
         videos=absolute(config.data.videos), annotations=absolute(config.data.annotations)

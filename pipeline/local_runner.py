@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+from avmae_tf import console
 from pipeline.config import PipelineConfig
 from pipeline.inputs import write_inputs
 from pipeline.outcome import Outcome, read_outcome
@@ -29,7 +30,7 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
     return metadata.sqlite_metadata_connection_config(config.metadata_path)
 
 
-def run(config: PipelineConfig, say: Callable[[str], None] = print) -> Outcome:
+def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outcome:
     """Runs every component that the cache does not serve; everything it logs goes to a file.
 
     Raises whatever a component raises.
@@ -51,7 +52,7 @@ def run(config: PipelineConfig, say: Callable[[str], None] = print) -> Outcome:
 class _Stages(logging.Handler):
     """Says which component starts and how long it took, from what the runner logs."""
 
-    def __init__(self, say: Callable[[str], None]):
+    def __init__(self, say: Callable[..., None]):
         super().__init__()
         self.say = say
         self.started, self.cached = 0.0, False
@@ -60,7 +61,7 @@ class _Stages(logging.Handler):
         match record.msg, record.args:
             case 'Component %s is running.', (node,):
                 self.started, self.cached = time.monotonic(), False
-                self.say(f'[bold]{node}[/bold]')
+                self.say(node, heading=True)
             case 'A cached execution %d is used.', _:
                 self.cached = True
             case 'Component %s is finished.', _:
@@ -69,7 +70,7 @@ class _Stages(logging.Handler):
 
 
 @contextlib.contextmanager
-def logged(path: str, say: Callable[[str], None]) -> Iterator[None]:
+def logged(path: str, say: Callable[..., None]) -> Iterator[None]:
     """Sends the log to a file, in full, instead of the terminal; stages go to `say`."""
     file = logging.FileHandler(path)
     file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))

@@ -29,8 +29,8 @@ run: {{steps_per_loop: 32, checkpoint_every_loops: 2, test_every_loops: 4}}
 
 @click.command()
 @click.option(
-    '--workdir', default='demo', show_default=True, type=click.Path(file_okay=False, path_type=Path),
-    help='Everything goes below this folder.',
+    '--workdir', default='demo', show_default=True,
+    type=click.Path(file_okay=False, path_type=Path), help='Everything goes below this folder.',
 )  # fmt: skip
 @click.option(
     '--min-top1', default=MIN_TOP1, show_default=True, type=click.FloatRange(0, 1),
@@ -49,7 +49,7 @@ def demo(workdir: Path, min_top1: float):
     settings = workdir / 'pipeline.yaml'
     settings.write_text(SETTINGS.format(path=settings, min_top1=min_top1))
 
-    console.say('[bold]Generated clips[/bold]')
+    console.say('Generated clips', heading=True)
     with console.progress('clips', 'clips') as report:
         synthetic.write_clips(
             workdir / 'clips', num_train=TRAIN_CLIPS, num_eval=EVAL_CLIPS, progress=report
@@ -62,7 +62,7 @@ def demo(workdir: Path, min_top1: float):
 
     outcome = run_pipeline(str(settings))
     pictures = _draw(outcome, workdir)
-    console.say('[bold]Unseen clips through the pushed model[/bold]')
+    console.say('Unseen clips through the pushed model', heading=True)
     _predict(outcome.pushed, unseen)
     _table(outcome, clip_seconds)
     console.say(

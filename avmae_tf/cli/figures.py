@@ -93,7 +93,7 @@ def draw_reconstructions(logs: str, path: str, count: int = 3):
 
 def confusion_matrix(report: str, num_classes: int) -> np.ndarray:
     """Clips by true (row) and predicted (column) class, out of TFMA's report."""
-    plots = tfma.load_eval_result(report).get_plots_for_all_slices()[()]
+    plots = dict(tfma.load_eval_result(report).plots)[()]['']['']
     matrix = np.zeros([num_classes, num_classes])
     (threshold,) = plots['multiClassConfusionMatrixAtThresholds']['matrices']
     for entry in threshold['entries']:

@@ -32,7 +32,7 @@ def predict(model, top, as_json, clips):
         if as_json:
             click.echo(json.dumps(answer))
         elif 'error' in answer:
-            console.say(f'{clip}: {answer["error"]}')
+            console.say(answer['error'])
         else:
             labels = '  '.join(f'{label} {score:.3f}' for label, score in answer['scores'])
             click.echo(f'{clip}  {labels}')
