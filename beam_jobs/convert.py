@@ -124,6 +124,8 @@ class _watched:
 
 
 def _conclude(out, manifest, media, fingerprint, reports: list[ShardReport]) -> Summary:
+    if tf.io.gfile.exists(work := os.path.join(out, video_to_examples.WORK)):
+        tf.io.gfile.rmtree(work)
     splits = collections.defaultdict(list)
     set_aside, notes = [], collections.Counter()
     for report in reports:

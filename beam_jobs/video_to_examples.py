@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import uuid
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -27,7 +28,7 @@ SHARD_BYTES = 256 * 2**20
 BYTES_PER_SOURCE_BYTE = 1.75  # JPEG at 8 frames per second + int16, of a 10 s clip
 BYTES_PER_SECOND = 170_000  # the same, for a segment of a long video
 MIN_SHARDS = 4  # of a split: what keeps a few workers busy
-REPORTS = 'reports'
+REPORTS, WORK = 'reports', 'work'
 
 rows_done = collections.Counter()  # by shard, of this process: for its progress line alone
 
@@ -172,8 +173,9 @@ class WriteShard(beam.DoFn):
         report = ShardReport(plan.split, plan.path, plan.fingerprint)
         notes = collections.Counter()
         tf.io.gfile.makedirs(os.path.dirname(path))
-        # Hidden, and outside of the split: a reader never sees half a shard.
-        temporary = os.path.join(self.out, f'.{plan.path.replace("/", "-")}.tmp')
+        # Outside of the split, where no reader looks; a name of its own for each attempt.
+        temporary = os.path.join(self.out, WORK, uuid.uuid4().hex)
+        tf.io.gfile.makedirs(os.path.dirname(temporary))
         with tf.io.TFRecordWriter(temporary) as writer:
             for row, outcome, clip in convert_rows(plan):
                 rows_done[plan.path] += 1

@@ -72,9 +72,10 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         )
         if task.draws:
             seed = tf.constant([config.seed, 1])
-            self.compiled_reconstruction = tf.function(
-                lambda inputs: task.reconstruct(self.model, inputs, seed),
-                jit_compile=compiled,
+            self.reconstruct_on_all = tf.function(
+                lambda inputs: strategy.run(
+                    lambda x: task.reconstruct(self.model, x, seed), args=(inputs,)
+                ),
                 autograph=False,
             )
         self.num_test_steps = -(-task.dataset.num_examples('eval') // config.schedule.batch_size)
@@ -114,7 +115,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     def reconstruct(self, inputs):
         """The task's reconstruction of `inputs`, on one replica."""
-        outcome = self.strategy.run(self.compiled_reconstruction, args=(inputs,))
+        outcome = self.reconstruct_on_all(inputs)
         return self.strategy.experimental_local_results(outcome)[0]
 
     def _gradients(self, batch, seed):
@@ -213,7 +214,7 @@ def train(
             visuals.summarise(trainer.reconstruct(clips), clips, task.config, number)
 
     def watch(output):
-        number = int(step)
+        number = int(step.numpy())
         progress(number, trainer.num_steps, **{k: float(v) for k, v in output.items()})
         if task.draws and (number % picture_interval == 0 or number == trainer.num_steps):
             draw(number)
@@ -230,7 +231,7 @@ def train(
             summary_dir=os.path.join(run_folder.logs, 'train'),
             eval_summary_dir=os.path.join(run_folder.logs, 'eval'),
         )
-        start = int(step)
+        start = int(step.numpy())
         if manager.latest_checkpoint:
             say(f'{task.name}: resumed from step {start} of {trainer.num_steps}')
         trainer.read_from(start)

@@ -1,0 +1,186 @@
+"""Manifests, planned shards, and conversions that go on after an interruption."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from avmae_tf.config import MediaSpec
+from avmae_tf.data.examples import KEY, LABEL_TEXT
+from avmae_tf.data.records import load_dataset
+from beam_jobs import video_to_examples
+from beam_jobs.convert import convert
+from beam_jobs.manifests import Row, plan_folder, read_manifest, write_manifest
+from beam_jobs.video_to_examples import WORK, plan_shards
+
+MEDIA = MediaSpec(shorter_side_px=32)
+
+
+def write_annotations(folder: Path, *lines: str) -> str:
+    path = folder / 'list.csv'
+    path.write_text('\n'.join(lines) + '\n')
+    return str(path)
+
+
+def contents(out) -> dict[bytes, bytes]:
+    """Key to record, of all splits."""
+    found = {}
+    for path in sorted(Path(out).glob('Split-*/*')):
+        for record in tf.data.TFRecordDataset(str(path)):
+            example = tf.train.Example.FromString(record.numpy())
+            key = example.features.feature[KEY].bytes_list.value[0]
+            assert key not in found, 'a clip was written twice'
+            found[key] = record.numpy()
+    return found
+
+
+def test_annotations_become_rows(tmp_path):
+    (tmp_path / 'a.mp4').write_bytes(b'1234')
+    path = write_annotations(
+        tmp_path, 'path,label,start,end,split', 'a.mp4,dog|cat,1.5,3,train', 'gone.mp4,dog,,,test'
+    )
+    manifest = plan_folder(str(tmp_path), path)
+    first, second = manifest.rows
+    assert (first.key, first.labels, first.start, first.end) == (
+        'a.mp4#1.5-3', ('dog', 'cat'), 1.5, 3.0,
+    )  # fmt: skip
+    assert first.size_bytes == 4 and first.modified_ns > 0
+    assert second == Row('gone.mp4', str(tmp_path / 'gone.mp4'), 'eval', ('dog',))
+    assert manifest.classes == ('cat', 'dog')
+
+
+def test_without_annotations_every_video_counts(tmp_path):
+    (tmp_path / 'sub').mkdir()
+    for name in ('a.mp4', 'sub/b.WEBM', 'notes.txt'):
+        (tmp_path / name).touch()
+    assert [row.key for row in plan_folder(str(tmp_path)).rows] == ['a.mp4', 'sub/b.WEBM']
+
+
+@pytest.mark.parametrize(
+    ('lines', 'message'),
+    [
+        (['file,label', 'a.mp4,dog'], r'list.csv: the first line must name the columns path'),
+        (['path,lable', 'a.mp4,dog'], r"unknown columns \['lable'\]"),
+        (['path,label', 'a.mp4'], 'line 2: not 2 fields'),
+        (['path,start', 'a.mp4,soon'], "line 2: start must be seconds, got 'soon'"),
+        (['path,label'], 'names no video'),
+    ],
+)
+def test_bad_annotations_are_named(tmp_path, lines, message):
+    with pytest.raises(ValueError, match=message):
+        plan_folder(str(tmp_path), write_annotations(tmp_path, *lines))
+
+
+def test_a_manifest_reads_back_and_knows_when_a_video_changed(clips, tmp_path):
+    manifest = plan_folder(str(clips.parent), str(clips))
+    write_manifest(str(tmp_path), manifest)
+    assert read_manifest(str(tmp_path)) == manifest
+    other = tmp_path / 'videos'
+    shutil.copytree(clips.parent, other)
+    before = plan_folder(str(other), str(other / 'annotations.csv'))
+    video = next((other / 'train').glob('*.mp4'))
+    video.write_bytes(video.read_bytes() + b'0')
+    after = plan_folder(str(other), str(other / 'annotations.csv'))
+    assert before.fingerprint != after.fingerprint
+
+
+def test_shards_are_planned_alike_and_hold_every_clip_once(clips):
+    manifest = plan_folder(str(clips.parent), str(clips))
+    plans = plan_shards(manifest, MEDIA, num_shards=3)
+    assert plans == plan_shards(manifest, MEDIA, num_shards=3)
+    assert [plan.path for plan in plans] == [
+        'Split-eval/clips-00000-of-00001',
+        *(f'Split-train/clips-0000{i}-of-00003' for i in range(3)),
+    ]
+    keys = [row.key for plan in plans for row in plan.rows]
+    assert sorted(keys) == sorted(row.key for row in manifest.rows)
+
+
+def test_clips_of_one_video_stay_in_one_shard(tmp_path):
+    lines = [f'v{i % 5}.mp4,{i},{i + 1},train' for i in range(40)]
+    path = write_annotations(tmp_path, 'path,start,end,split', *lines)
+    plans = plan_shards(plan_folder(str(tmp_path), path), MEDIA, num_shards=4)
+    homes = {(row.path, plan.index) for plan in plans for row in plan.rows}
+    assert len(homes) == 5
+
+
+def test_a_conversion_describes_what_it_wrote(records, clips):
+    dataset = load_dataset(records)
+    assert dataset.num_examples('train') == 48 and dataset.num_examples('eval') == 16
+    assert len(dataset.classes) == 16 and dataset.media == MEDIA
+    with open(clips, newline='') as f:
+        labels = {row['path'].encode(): row['label'].encode() for row in csv.DictReader(f)}
+    found = contents(records)
+    assert found.keys() == labels.keys()
+    for key, record in found.items():
+        features = tf.train.Example.FromString(record).features.feature
+        assert features[LABEL_TEXT].bytes_list.value[0] == labels[key]
+
+
+def test_what_cannot_be_used_is_set_aside_by_name_and_reason(clips, tmp_path):
+    good = sorted((clips.parent / 'train').glob('*.mp4'))[:3]
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    for path in good:
+        shutil.copy(path, videos)
+    (videos / 'truncated.mp4').write_bytes(good[0].read_bytes()[:2000])
+    (videos / 'text.mp4').write_text('not a video')
+    path = write_annotations(
+        videos, 'path,split', *(f'{p.name},train' for p in good),
+        'truncated.mp4,train', 'text.mp4,train', 'gone.mp4,train',
+    )  # fmt: skip
+    out = tmp_path / 'out'
+    summary = convert(plan_folder(str(videos), path), str(out), MEDIA)
+    assert summary.clips == 3
+    reasons = {row['key']: row['reason'] for row in summary.set_aside}
+    assert reasons == {
+        'truncated.mp4': 'unreadable', 'text.mp4': 'unreadable', 'gone.mp4': 'missing',
+    }  # fmt: skip
+    with open(out / 'set_aside.csv', newline='') as f:
+        assert {row['key'] for row in csv.DictReader(f)} == reasons.keys()
+    assert json.loads((out / 'report.json').read_text())['set_aside'] == {
+        'unreadable': 2, 'missing': 1,
+    }  # fmt: skip
+
+
+def test_an_interrupted_conversion_converts_only_what_is_missing(
+    clips, records, tmp_path, monkeypatch
+):
+    manifest = plan_folder(str(clips.parent), str(clips))
+    out = tmp_path / 'out'
+    shutil.copytree(records, out)
+    # as a kill leaves it: one shard without its report, one with neither, half a shard
+    (out / 'dataset.json').unlink()
+    missing = plan_shards(manifest, MEDIA)[2:4]
+    for plan in missing:
+        (out / plan.report_path).unlink()
+    (out / missing[0].path).unlink()
+    (out / WORK / 'half').mkdir(parents=True)
+
+    real, converted = video_to_examples.convert_rows, []
+
+    def convert_rows(plan):
+        converted.append(plan.path)
+        return real(plan)
+
+    monkeypatch.setattr(video_to_examples, 'convert_rows', convert_rows)
+    convert(manifest, str(out), MEDIA)
+    assert sorted(converted) == [plan.path for plan in missing]
+    assert contents(out) == contents(records)
+    assert sorted(os.listdir(out)) == sorted(os.listdir(records))
+
+
+def test_a_folder_of_another_job_is_refused(clips, records):
+    manifest = plan_folder(str(clips.parent), str(clips))
+    with pytest.raises(ValueError, match='holds records of other videos'):
+        convert(manifest, records, MediaSpec(shorter_side_px=48))
+
+
+def test_nothing_usable_is_an_error_that_says_why(tmp_path):
+    (tmp_path / 'a.mp4').write_text('no')
+    with pytest.raises(ValueError, match=r"none of 1 clips could be used \{'unreadable': 1\}"):
+        convert(plan_folder(str(tmp_path)), str(tmp_path / 'out'), MEDIA)

@@ -1,0 +1,82 @@
+"""The command: help without weight, exit codes, and messages that name the fix."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AVMAE = [str(Path(sys.executable).with_name('avmae'))]
+
+
+def avmae(*arguments, **environment):
+    return subprocess.run(
+        [*AVMAE, *map(str, arguments)],
+        capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        'import sys; sys.argv = ["avmae", "--help"]\n'
+        'from avmae_tf.cli import main\n'
+        'try: main()\n'
+        'finally: print({"tensorflow", "apache_beam", "numpy"} & set(sys.modules), file=sys.stderr)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stderr.strip() == 'set()'
+    assert 'avmae demo' in done.stdout
+
+
+@pytest.mark.parametrize('verb', ['demo', 'clips', 'convert', 'pretrain', 'finetune', 'evaluate',
+                                  'export', 'pipeline', 'predict', 'embed'])  # fmt: skip
+def test_every_verb_has_help(verb):
+    done = avmae(verb, '--help')
+    assert done.returncode == 0 and len(done.stdout) > 150
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nothing'], 'No such command'),
+        (['convert', '--videos', '/nowhere', '--out', '/tmp/x'], '/nowhere: no such folder'),
+        (['pretrain', '--data', '/nowhere', '--workdir', '/tmp/x'], '/nowhere: no dataset.json'),
+        (['predict', '--model', '/nowhere', 'a.mp4'], '/nowhere: neither a SavedModel'),
+        (['pipeline', 'run', '--config', '/nowhere.yaml'], '/nowhere.yaml: No such file'),
+        (
+            ['pretrain', '--data', 'd', '--workdir', 'w', '--set', 'schedule.epochs=none'],
+            'schedule.epochs: ',
+        ),
+        (['pretrain', '--data', 'd', '--workdir', 'w', '--recipe', 'x'], "must be one of ['demo'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message):
+    done = avmae(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and 'Traceback' not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 4  # click adds a line of usage
+
+
+def test_clips_then_convert_without_a_word_of_the_libraries(tmp_path):
+    done = avmae('clips', tmp_path / 'clips', '--train', 16, '--eval', 16)
+    assert done.returncode == 0
+    assert done.stdout.strip().endswith(f'{tmp_path}/clips/annotations.csv')
+
+    (tmp_path / 'clips/train/extra.mp4').write_text('not a video')
+    with open(tmp_path / 'clips/annotations.csv', 'a') as f:
+        f.write('train/extra.mp4,square+flute,train\n')
+    arguments = (
+        '--videos', tmp_path / 'clips', '--annotations', tmp_path / 'clips/annotations.csv',
+        '--out', tmp_path / 'records', '--side', 32,
+    )  # fmt: skip
+    done = avmae('convert', *arguments)
+    assert done.returncode == 0, done.stderr
+    assert 'set aside unreadable' in done.stdout and 'extra.mp4' in done.stdout
+    assert f'32 clips (16 eval, 16 train) in {tmp_path}/records' in done.stdout
+    noise = [line for line in done.stderr.splitlines() if not line.startswith('  convert ')]
+    assert noise == []
+
+    again = avmae('convert', *arguments, '--json')
+    assert json.loads(again.stdout)['set_aside'] == {'unreadable': 1}

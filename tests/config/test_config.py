@@ -1,0 +1,92 @@
+"""Illegal settings raise with subject, rule, value and source; legal ones round-trip."""
+
+import pytest
+
+from avmae_tf import config
+from avmae_tf.config import (
+    FINETUNE_RECIPES,
+    PRETRAIN_RECIPES,
+    AudioSpec,
+    BackboneSpec,
+    DecoderSpec,
+    FinetuneConfig,
+    PretrainConfig,
+    ScheduleSpec,
+    VideoSpec,
+    resolve_recipe,
+)
+
+SCHEDULE = {'learning_rate': 0.1, 'reference_batch_size': 64, 'batch_size': 64, 'epochs': 1}
+
+
+def pretrain(**changes):
+    decoder = DecoderSpec.for_backbone('base', fusion=changes.pop('decoder', 'shared'))
+    return PretrainConfig(
+        **{'backbone': 'base', 'decoder': decoder, 'schedule': SCHEDULE, **changes}
+    )
+
+
+def test_sizes_of_the_paper():
+    assert VideoSpec().num_tokens == 1568 and VideoSpec().patch_values == 1536
+    assert AudioSpec().num_tokens == 400 and AudioSpec().patch_values == 256
+    assert AudioSpec(seconds=10).input_shape == (992, 128, 1)
+    assert AudioSpec(seconds=10).num_tokens == 496
+    base = pretrain()
+    assert base.masking.num_masked('video', 1568) == 1411
+    assert base.masking.num_masked('audio', 400) == 200
+
+
+@pytest.mark.parametrize('recipes', [PRETRAIN_RECIPES, FINETUNE_RECIPES])
+def test_recipes_round_trip_through_json(recipes):
+    for recipe in recipes.values():
+        assert type(recipe).from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ('build', 'message'),
+    [
+        (lambda: VideoSpec(num_frames=15), 'num_frames must be a multiple of the tubelet'),
+        (lambda: VideoSpec(size_px=230), 'size_px must be a multiple'),
+        (lambda: AudioSpec(seconds=0.1), 'at least one patch'),
+        (lambda: BackboneSpec.model_validate('colossal'), "got 'colossal'"),
+        (lambda: BackboneSpec(width=10, num_layers=1, num_heads=3, mlp_width=8), 'num_heads'),
+        (
+            lambda: pretrain(encoder={'kind': 'mid', 'fused_layers': 12}),
+            r'1 <= fused_layers < num_layers, got fused_layers=12, num_layers=12 \(paper, Sec. 3.2',
+        ),
+        (lambda: pretrain(encoder='separate', decoder='separate'), r'paper, Sec. 3.3'),
+        (lambda: pretrain(masking={'video_ratio': 0.0}), 'must hide at least one'),
+        (lambda: pretrain(encoder='bottleneck'), 'bottleneck'),
+        (lambda: pretrain(colour=1), 'colour'),
+        (lambda: pretrain(modalities=()), 'one or both'),
+        (
+            lambda: FinetuneConfig(backbone='base', schedule=SCHEDULE, optimizer={'kind': 'adam'}),
+            'layerwise_decay scales the update of SGD',
+        ),
+        (lambda: ScheduleSpec(**SCHEDULE, warmup_epochs=1), 'warmup_epochs must be below epochs'),
+        (lambda: resolve_recipe('nothing', PRETRAIN_RECIPES), "got 'nothing'"),
+    ],
+)
+def test_illegal_settings_raise(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_learning_rate_scales_with_the_batch():
+    schedule = ScheduleSpec(**{**SCHEDULE, 'batch_size': 128})
+    assert schedule.peak_learning_rate == pytest.approx(0.2)
+    assert schedule.steps(1, 1000) == 7
+
+
+def test_modalities_come_in_the_order_of_concatenation():
+    assert pretrain(modalities=('audio', 'video')).modalities == ('video', 'audio')
+
+
+def test_changes_of_a_recipe_are_merged_group_by_group():
+    settings = resolve_recipe({'recipe': 'demo', 'schedule': {'epochs': 3}}, PRETRAIN_RECIPES)
+    changed = PretrainConfig.model_validate(settings)
+    before = PRETRAIN_RECIPES['demo']
+    assert changed.schedule == before.schedule.replace(epochs=3)
+    assert changed.backbone == before.backbone
+    other = resolve_recipe({'recipe': 'demo', 'encoder': 'early'}, PRETRAIN_RECIPES)
+    assert PretrainConfig.model_validate(other).encoder == config.Early()

@@ -1,0 +1,86 @@
+"""Two logical CPU devices, tiny settings, and one set of generated clips for all tests."""
+
+import os
+
+from avmae_tf import console
+
+console.quiet()
+os.environ['AVMAE_CPU_DEVICES'] = '2'
+
+import pytest  # noqa: E402
+
+from avmae_tf.config import (  # noqa: E402
+    Adam,
+    AudioSpec,
+    BackboneSpec,
+    Bottleneck,
+    DecoderSpec,
+    FinetuneConfig,
+    MediaSpec,
+    Mid,
+    PretrainConfig,
+    ScheduleSpec,
+    VideoSpec,
+)
+from avmae_tf.data import synthetic  # noqa: E402
+from avmae_tf.training import devices  # noqa: E402
+
+devices.configure_cpu_devices()
+
+INPUTS = {
+    'video': VideoSpec(num_frames=4, frames_per_second=4.0, size_px=32, patch=(2, 16, 16)),
+    'audio': AudioSpec(seconds=0.96, patch=(16, 32)),
+    'backbone': BackboneSpec(width=32, num_layers=3, num_heads=2, mlp_width=64),
+}
+SCHEDULE = ScheduleSpec(
+    learning_rate=1e-3, reference_batch_size=8, batch_size=8, epochs=2, warmup_epochs=0.5
+)
+MEDIA = MediaSpec(shorter_side_px=32)
+
+
+@pytest.fixture(scope='session')
+def pretrain_config() -> PretrainConfig:
+    return PretrainConfig(
+        **INPUTS,
+        encoder=Mid(fused_layers=1),
+        decoder=DecoderSpec(width=16, num_layers=2, num_heads=2, mlp_width=32),
+        schedule=SCHEDULE,
+    )
+
+
+@pytest.fixture(scope='session')
+def finetune_config() -> FinetuneConfig:
+    return FinetuneConfig(
+        **INPUTS,
+        fusion=Bottleneck(fusion_layer=1, num_bottlenecks=2),
+        optimizer=Adam(),
+        layerwise_decay=1.0,
+        num_views=2,
+        schedule=SCHEDULE,
+    )
+
+
+@pytest.fixture(scope='session')
+def clips(tmp_path_factory):
+    """Annotations of 48 + 16 clips of one second, 32 x 32."""
+    out = tmp_path_factory.mktemp('clips')
+    style = synthetic.ClipStyle(size_px=32, seconds=1.0)
+    return synthetic.write_clips(out, num_train=48, num_eval=16, style=style)
+
+
+@pytest.fixture(scope='session')
+def records(clips, tmp_path_factory) -> str:
+    """A folder of records of `clips`: four shards to train on."""
+    from beam_jobs.convert import convert
+    from beam_jobs.manifests import plan_folder
+
+    out = str(tmp_path_factory.mktemp('records') / 'out')
+    convert(plan_folder(str(clips.parent), str(clips)), out, MEDIA)
+    return out
+
+
+@pytest.fixture(scope='session')
+def dataset(records):
+    from avmae_tf.data.records import load_dataset
+
+    return load_dataset(records)

@@ -1,0 +1,91 @@
+"""The order of clips is a function of seed and position: complete, shuffled, resumable."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from avmae_tf.data.inputs import (
+    Worker,
+    shuffled_records,
+    testing_batches,
+    training_batches,
+)
+from avmae_tf.data.inputs import shard_order as order
+
+
+@pytest.fixture(scope='module')
+def numbered(tmp_path_factory):
+    """Paths and counts of five shards; the records are the numbers 0 to 29."""
+    folder = tmp_path_factory.mktemp('numbered')
+    counts, paths, number = [3, 7, 5, 9, 6], [], 0
+    for i, count in enumerate(counts):
+        paths.append(str(folder / f'shard-{i}'))
+        with tf.io.TFRecordWriter(paths[-1]) as writer:
+            for _ in range(count):
+                writer.write(str(number).encode())
+                number += 1
+    return paths, counts
+
+
+def take(numbered, count, **changes):
+    settings = {'seed': 0, 'start': 0, 'worker': Worker(), **changes}
+    records = shuffled_records(*numbered, **settings).take(count)
+    return [(int(position), int(record.numpy())) for position, record in records]
+
+
+def test_an_epoch_holds_every_clip_once(numbered):
+    got = [record for _, record in take(numbered, 90)]
+    for epoch in range(3):
+        assert sorted(got[30 * epoch : 30 * epoch + 30]) == list(range(30))
+    assert got[:30] != got[30:60] != sorted(got[30:60])
+
+
+@pytest.mark.parametrize('start', [0, 1, 29, 30, 31, 77])
+def test_a_resumed_run_sees_what_it_has_not_seen(numbered, start):
+    assert take(numbered, 20, start=start) == take(numbered, start + 20)[start:]
+
+
+def test_another_seed_is_another_order(numbered):
+    assert take(numbered, 30, seed=1) != take(numbered, 30)
+
+
+def test_workers_share_an_epoch(numbered):
+    counts, seen = [], []
+    for index in range(2):
+        worker = Worker(index, 2)
+        shards = order(0, tf.range(index, 5, 2, tf.int64), num_shards=5, seed=0).numpy()
+        counts.append(int(np.take(numbered[1], shards).sum()))
+        seen += [record for _, record in take(numbered, counts[-1], worker=worker)]
+        assert take(numbered, 9, start=40, worker=worker) == take(numbered, 49, worker=worker)[40:]
+    assert sorted(seen) == list(range(30))
+
+
+def test_more_workers_than_shards_is_an_error(numbered):
+    with pytest.raises(ValueError, match='at least as many shards, got 5'):
+        take(numbered, 1, worker=Worker(5, 6))
+
+
+def test_batches_have_the_shapes_and_ranges_of_the_model(records, dataset, pretrain_config):
+    batches = training_batches(records, dataset, pretrain_config, batch_size=8)
+    assert batches.element_spec['video'].shape == (8, 4, 32, 32, 3)
+    assert batches.element_spec['audio'].shape == (8, 96, 128, 1)
+    batch = next(iter(batches))
+    assert -1 <= batch['video'].numpy().min() < batch['video'].numpy().max() <= 1
+    assert batch['label'].numpy().sum(axis=1).tolist() == [1] * 8
+
+
+def test_resumed_batches_are_the_same_batches(records, dataset, pretrain_config):
+    config = pretrain_config.replace(random_flip=True)
+    whole = list(training_batches(records, dataset, config, batch_size=8).take(4))
+    resumed = list(training_batches(records, dataset, config, batch_size=8, start=24).take(1))
+    for name in whole[3]:
+        np.testing.assert_array_equal(whole[3][name], resumed[0][name])
+
+
+def test_testing_sees_every_clip_once_and_fills_the_last_batch(records, dataset, finetune_config):
+    batches = list(testing_batches(records, dataset, finetune_config, batch_size=6, num_views=2))
+    assert [batch['video'].shape for batch in batches] == [(6, 2, 4, 32, 32, 3)] * 3
+    weights = np.concatenate([batch['weight'] for batch in batches])
+    labels = np.concatenate([batch['label'] for batch in batches])
+    assert weights.tolist() == [1.0] * 16 + [0.0] * 2
+    assert labels[weights > 0].sum(axis=0).tolist() == [1.0] * 16

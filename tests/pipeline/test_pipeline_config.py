@@ -1,0 +1,54 @@
+"""A pipeline's YAML file: what it may hold, and what its errors say."""
+
+import pytest
+
+from avmae_tf.config import PRETRAIN_RECIPES
+from pipeline.config import load_config
+
+GOOD = """
+name: demo
+root: out
+data: {videos: clips, annotations: /list.csv, media: {shorter_side_px: 64}}
+pretrain: {recipe: demo, schedule: {epochs: 3}}
+finetune: demo
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / 'p.yaml'
+    path.write_text(text)
+    return str(path)
+
+
+def test_recipes_by_name_and_with_changes(tmp_path):
+    config = load_config(write(tmp_path, GOOD))
+    assert config.pretrain.schedule.epochs == 3
+    assert config.pretrain.backbone == PRETRAIN_RECIPES['demo'].backbone
+
+
+def test_relative_paths_are_below_the_file(tmp_path):
+    config = load_config(write(tmp_path, GOOD))
+    assert config.root == str(tmp_path / 'out')
+    assert config.data.videos == str(tmp_path / 'clips')
+    assert config.data.annotations == '/list.csv'
+    assert load_config(write(tmp_path, GOOD), root='gs://bucket/x').root == 'gs://bucket/x'
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (GOOD.replace('recipe: demo', 'recipe: dome'), 'pretrain: .*must be one of .*dome'),
+        (GOOD + 'colour: red', 'p.yaml: colour: '),
+        (GOOD.replace('epochs: 3', 'epochs: -3'), 'pretrain.schedule.epochs: '),
+        (GOOD.replace('name: demo', 'name: De Mo'), 'p.yaml: name: '),
+        ('a: [', 'p.yaml: not YAML'),
+    ],
+)
+def test_errors_name_file_and_field(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r'nowhere.yaml: No such file'):
+        load_config(str(tmp_path / 'nowhere.yaml'))

@@ -1,0 +1,119 @@
+"""The SavedModel gives what the Python model gives, through every signature."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from avmae_tf.data.examples import parse_example
+from avmae_tf.data.inputs import testing_batches
+from avmae_tf.training.checkpoints import load_model, save_model
+from avmae_tf.training.export import (
+    WARMUP_FILE,
+    export_saved_model,
+    read_served_media,
+    warmup_clip,
+)
+from avmae_tf.training.tasks import build_classifier, merge_views, view_averaged_logits
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory, dataset, finetune_config):
+    """Model folder and SavedModel of a classifier with drawn weights."""
+    root = tmp_path_factory.mktemp('export')
+    model = build_classifier(finetune_config, len(dataset.classes))
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign_add(tf.random.stateless_normal(variable.shape, [i, 0], stddev=0.2))
+    save_model(str(root / 'model'), model, dataset)
+    export_saved_model(str(root / 'model'), str(root / 'saved'), name='demo')
+    return str(root / 'model'), str(root / 'saved')
+
+
+@pytest.fixture(scope='module')
+def served(folders):
+    return tf.saved_model.load(folders[1])
+
+
+@pytest.fixture(scope='module')
+def batch(records, dataset, finetune_config):
+    """Four clips as the model is tested on them, and the records that hold them."""
+    path = f'{records}/{dataset.shards("eval")[0].path}'
+    serialized = [r.numpy() for r in tf.data.TFRecordDataset(path).take(4)]
+    batches = testing_batches(records, dataset, finetune_config, batch_size=4, num_views=2)
+    views = next(iter(batches))
+    return serialized, {m: views[m] for m in finetune_config.modalities}
+
+
+def test_records_in_python_and_in_the_saved_model(folders, served, batch, dataset):
+    serialized, views = batch
+    model = load_model(folders[0])
+    expected = tf.nn.softmax(view_averaged_logits(model, views))
+    answer = served.signatures['serving_default'](examples=tf.constant(serialized))
+    np.testing.assert_allclose(answer['scores'], expected, atol=1e-5)
+    assert [label.decode() for label in answer['labels'][0].numpy()] == list(dataset.classes)
+
+
+def client_request(serialized):
+    """What a client that has JPEGs and samples sends; clips of unequal length are filled up."""
+    clips = [parse_example(record) for record in serialized]
+    frames = [clip['frames'].numpy().tolist() for clip in clips]
+    longest = max(map(len, frames)) + 3
+    return {
+        'frames': tf.constant([f + [b''] * (longest - len(f)) for f in frames]),
+        'frames_per_second': tf.stack([clip['frames_per_second'] for clip in clips]),
+        'waveform': tf.stack([clip['waveform'] for clip in clips]),
+    }
+
+
+def test_clips_and_embeddings_equal_those_of_records(folders, served, batch):
+    serialized, views = batch
+    request = client_request(serialized)
+    scores = served.signatures['clips'](**request)['scores']
+    by_record = served.signatures['serving_default'](examples=tf.constant(serialized))['scores']
+    np.testing.assert_allclose(scores, by_record, atol=1e-6)
+
+    flat, _ = merge_views(views)
+    pooled = tf.concat(list(load_model(folders[0]).embed(flat).values()), axis=-1)
+    expected = tf.reduce_mean(tf.reshape(pooled, [4, 2, -1]), axis=1)
+    embedding = served.signatures['embed'](**request)['embedding']
+    np.testing.assert_allclose(embedding, expected, atol=1e-5)
+
+
+def test_warm_up_requests_are_answered(folders, served):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    asked = []
+    for record in tf.data.TFRecordDataset(f'{folders[1]}/{WARMUP_FILE}'):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        assert request.model_spec.name == 'demo'
+        inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        signature = served.signatures[request.model_spec.signature_name]
+        asked.append(request.model_spec.signature_name)
+        assert all(tf.reduce_all(tf.math.is_finite(x)) for x in signature(**inputs).values()
+                   if x.dtype.is_floating)  # fmt: skip
+    assert sorted(asked) == ['clips', 'embed', 'serving_default']
+
+
+def test_a_clip_without_sound_or_picture_is_answered(served):
+    clip = {k: tf.constant(v) for k, v in warmup_clip().items()}
+    without_sound = {**clip, 'waveform': tf.zeros([1, 0])}
+    without_picture = {**clip, 'frames': tf.constant([['']])}
+    for request in (without_sound, without_picture):
+        scores = served.signatures['clips'](**request)['scores'].numpy()
+        np.testing.assert_allclose(scores.sum(), 1.0, rtol=1e-5)
+
+
+def test_the_saved_model_knows_how_its_clips_were_decoded(folders, dataset):
+    assert read_served_media(folders[1]) == dataset.media
+
+
+def test_no_operation_calls_back_into_python(served):
+    for signature in served.signatures.values():
+        for function in [signature.graph, *signature.graph._functions.values()]:
+            operations = function.get_operations() if function is signature.graph else ()
+            assert not {op.type for op in operations} & {'PyFunc', 'EagerPyFunc'}
+
+
+def test_exporting_over_something_is_refused(folders):
+    with pytest.raises(ValueError, match='exists already'):
+        export_saved_model(folders[0], folders[1])

@@ -1,0 +1,182 @@
+"""Training on two devices: compiled steps, checkpoints, resumption, and the model at the end."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from avmae_tf.config import RunSpec
+from avmae_tf.training import devices, loop
+from avmae_tf.training.checkpoints import (
+    RunFolder,
+    describe_model,
+    load_model,
+    run_key,
+)
+from avmae_tf.training.tasks import FinetuneTask, PretrainTask
+from avmae_tf.training.warm_start import warm_start
+
+RUN = RunSpec(
+    steps_per_loop=3, checkpoint_every_loops=1, test_every_loops=2, pictures_every_loops=2,
+    jit_compile=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def strategy():
+    return devices.default_strategy()
+
+
+@pytest.fixture(scope='module')
+def pretrained(records, dataset, pretrain_config, strategy, tmp_path_factory):
+    """A finished run on two devices, its step compiled with XLA: folder, scalars, progress."""
+    folder = RunFolder(str(tmp_path_factory.mktemp('pretrain')))
+    seen = []
+    scalars = loop.train(
+        PretrainTask(pretrain_config, dataset),
+        records,
+        folder,
+        run=RUN,
+        strategy=strategy,
+        progress=lambda step, steps, **figures: seen.append((step, steps, figures)),
+    )
+    return folder, scalars, seen
+
+
+def test_two_cpu_devices_train_as_two_replicas(strategy):
+    assert isinstance(strategy, tf.distribute.MirroredStrategy)
+    assert strategy.num_replicas_in_sync == 2
+
+
+@pytest.mark.parametrize(
+    ('gpus', 'cpus', 'kind'),
+    [
+        ([], ['CPU:0'], tf.distribute.OneDeviceStrategy),
+        ([], ['CPU:0', 'CPU:1'], tf.distribute.MirroredStrategy),
+        (['CPU:0'], ['CPU:0', 'CPU:1'], tf.distribute.OneDeviceStrategy),
+        (['CPU:0', 'CPU:1'], ['CPU:0'], tf.distribute.MirroredStrategy),
+    ],
+)
+def test_the_strategy_follows_from_what_is_there(gpus, cpus, kind):
+    assert isinstance(devices.choose_strategy(tpus=0, gpus=gpus, cpus=cpus), kind)
+
+
+def test_pretraining_reports_and_learns(pretrained):
+    _, scalars, seen = pretrained
+    assert [(step, steps) for step, steps, _ in seen] == [(s, 12) for s in (3, 6, 9, 12)]
+    losses = [figures['loss'] for _, _, figures in seen]
+    assert losses[-1] < losses[0]
+    assert scalars['loss'] > 0 and scalars['mean_patch_loss'] > 0
+
+
+def test_tensorboard_gets_scalars_and_pictures(pretrained):
+    from avmae_tf.cli import figures
+
+    logs = pretrained[0].logs
+    assert list(figures.scalars(os.path.join(logs, 'train'))['loss']) == [3, 6, 9, 12]
+    assert list(figures.scalars(os.path.join(logs, 'eval'))['loss']) == [6, 12]
+    images = figures.last_images(os.path.join(logs, 'train'))
+    assert images['reconstruction_video'][0].shape == (3 * 32, 4 * 32, 3)
+    assert images['reconstruction_audio'][0].shape == (3 * 128, 96, 3)
+
+
+def test_a_finished_run_is_not_repeated(pretrained, records, dataset, pretrain_config):
+    said = []
+    task = PretrainTask(pretrain_config, dataset)
+    assert loop.train(task, records, pretrained[0], run=RUN, say=said.append) == {}
+    assert 'finished before' in said[0]
+
+
+def test_a_folder_of_other_settings_is_refused(pretrained, records, dataset, pretrain_config):
+    task = PretrainTask(pretrain_config.replace(seed=5), dataset)
+    with pytest.raises(ValueError, match='holds a run with another seed'):
+        loop.train(task, records, pretrained[0], run=RUN)
+
+
+def test_changed_code_repeats_a_finished_run_but_resumes_an_unfinished_one(tmp_path):
+    from avmae_tf.training.checkpoints import RunState
+
+    folder = RunFolder(str(tmp_path))
+    old = RunState(config={}, dataset='d', source='old')
+    new = old.replace(source='new')
+    assert not folder.open(old)
+    (tmp_path / 'checkpoints').mkdir()
+    assert not folder.open(new) and (tmp_path / 'checkpoints').exists()
+    folder.finish(old)
+    assert folder.open(old)
+    assert not folder.open(new) and not (tmp_path / 'checkpoints').exists()
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(records, dataset, pretrain_config, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(step, steps, **figures):
+        if step == 9:
+            raise Killed
+
+    def start(name, progress):
+        said = []
+        loop.train(
+            PretrainTask(pretrain_config, dataset), records, RunFolder(str(tmp_path / name)),
+            run=RUN.replace(jit_compile=False), strategy=tf.distribute.OneDeviceStrategy('CPU:0'),
+            progress=progress, say=said.append,
+        )  # fmt: skip
+        return said
+
+    with pytest.raises(Killed):
+        start('killed', kill)
+    assert start('killed', lambda *_, **__: None) == ['pretrain: resumed from step 6 of 12']
+    assert start('undisturbed', lambda *_, **__: None) == []
+    again, first = (load_model(str(tmp_path / n / 'model')) for n in ('killed', 'undisturbed'))
+    for a, b in zip(again.trainable_variables, first.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_batches_that_do_not_divide_are_refused(records, dataset, pretrain_config, strategy):
+    schedule = pretrain_config.schedule.replace(batch_size=7)
+    with pytest.raises(ValueError, match='multiple of the 2 replicas, got 7'):
+        loop.Trainer(
+            PretrainTask(pretrain_config.replace(schedule=schedule), dataset),
+            records, strategy, RUN,
+        )  # fmt: skip
+
+
+def test_runs_are_told_apart_by_settings_data_and_initial_model(pretrain_config, dataset):
+    keys = {
+        run_key(pretrain_config, dataset),
+        run_key(pretrain_config.replace(seed=1), dataset),
+        run_key(pretrain_config, dataset.replace(fingerprint='other')),
+        run_key(pretrain_config, dataset, 'model'),
+    }
+    assert len(keys) == 4
+
+
+def test_finetuning_starts_from_the_pretrained_encoder_and_learns(
+    pretrained, records, dataset, finetune_config, strategy, tmp_path
+):
+    said = []
+
+    def initialise(model):
+        said.append(warm_start(model, load_model(pretrained[0].model)))
+
+    folder = RunFolder(str(tmp_path))
+    schedule = finetune_config.schedule.replace(learning_rate=3e-3, epochs=6)
+    scalars = loop.train(
+        FinetuneTask(finetune_config.replace(schedule=schedule), dataset), records, folder,
+        run=RUN, initialise=initialise, strategy=strategy,
+    )  # fmt: skip
+    assert len(said) == 1 and 'last norm' in said[0].taken
+    assert scalars['top5'] > 5 / 16
+    assert describe_model(folder.model).classes == dataset.classes
+
+
+def test_unlabelled_records_cannot_be_finetuned(finetune_config, dataset):
+    with pytest.raises(ValueError, match='at least two classes'):
+        FinetuneTask(finetune_config, dataset.replace(classes=()))
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f'{tmp_path}: no model.json here'):
+        load_model(str(tmp_path))
