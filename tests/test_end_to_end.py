@@ -1,0 +1,179 @@
+"""The whole loop as a user runs it: processes, kills, gates, caches. Minutes each."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avmae_tf.data import synthetic
+
+pytestmark = pytest.mark.slow
+BIN = Path(sys.executable).parent
+
+SETTINGS = """
+name: small
+root: .
+data: {videos: clips, annotations: clips/annotations.csv, media: {shorter_side_px: 64}}
+pretrain: {recipe: demo, schedule: {epochs: 3, warmup_epochs: 0.5}}
+finetune: {recipe: demo, schedule: {epochs: EPOCHS, warmup_epochs: 0.5}}
+gate: {min_top1: GATE, max_loss_of_top1: null}
+run: {steps_per_loop: 4, checkpoint_every_loops: 1}
+"""
+
+
+def avmae(*arguments, **options):
+    return subprocess.run(
+        [BIN / 'avmae', *map(str, arguments)], capture_output=True, text=True, **options
+    )
+
+
+def run_pipeline(folder: Path, *, gate=0.01, epochs=2):
+    path = folder / 'pipeline.yaml'
+    path.write_text(SETTINGS.replace('GATE', str(gate)).replace('EPOCHS', str(epochs)))
+    return avmae('pipeline', 'run', '--config', path)
+
+
+def stages(done) -> dict[str, str]:
+    """What the command said last of every component."""
+    said, node = {}, None
+    for line in done.stderr.splitlines():
+        if line and not line.startswith(' '):
+            node = line
+        elif node:
+            said[node] = line.strip()
+    return said
+
+
+def versions(folder: Path) -> list[str]:
+    serving = folder / 'serving/small'
+    return sorted(os.listdir(serving)) if serving.exists() else []
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A pipeline folder whose clips hold some that cannot be used."""
+    folder = tmp_path_factory.mktemp('pipeline')
+    annotations = synthetic.write_clips(folder / 'clips', num_train=64, num_eval=32)
+    video = (folder / 'clips/train/00000-square-flute.mp4').read_bytes()
+    (folder / 'clips/truncated.mp4').write_bytes(video[: len(video) // 3])
+    (folder / 'clips/text.mp4').write_text('not a video')
+    with open(annotations, 'a', newline='') as f:
+        csv.writer(f).writerows([name, 'square+flute', 'train'] for name in
+                                ('truncated.mp4', 'text.mp4', 'gone.mp4'))  # fmt: skip
+    return folder
+
+
+def test_a_run_pushes_a_model_and_counts_what_it_set_aside(folder):
+    done = run_pipeline(folder)
+    assert done.returncode == 0, done.stderr
+    assert len(versions(folder)) == 1
+    assert 'set aside 3 clips: 2 unreadable, 1 missing' in done.stderr
+    assert {'VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'} <= set(
+        stages(done)
+    )
+    listed = next((folder / 'pipeline/VideoExampleGen/examples').glob('*/set_aside.csv'))
+    assert all(name in listed.read_text() for name in ('truncated.mp4', 'text.mp4', 'gone.mp4'))
+
+
+def test_an_unchanged_run_executes_nothing_and_pushes_nothing(folder):
+    before = versions(folder)
+    said = stages(run_pipeline(folder))
+    for node in ('VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'):
+        assert said[node] == 'nothing changed'
+    assert versions(folder) == before
+
+
+def test_a_gate_that_is_not_met_refuses(folder):
+    before = versions(folder)
+    done = run_pipeline(folder, gate=0.999)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith('error: not pushed: top1 is 0.') and 'below the gate of 0.999' in last
+    assert Path(last.split('report in ')[1]).is_dir()
+    assert versions(folder) == before
+
+
+def test_a_changed_recipe_reruns_only_what_depends_on_it(folder):
+    said = stages(run_pipeline(folder, epochs=1))
+    assert said['VideoExampleGen'] == said['Pretrainer'] == 'nothing changed'
+    assert said['Finetuner'] != 'nothing changed' and said['Evaluator'] != 'nothing changed'
+    assert len(versions(folder)) == 2
+
+
+def test_the_pushed_model_answers_without_this_package(folder, tmp_path):
+    model = folder / 'serving/small' / versions(folder)[0]
+    command = [BIN / 'saved_model_cli', 'show', '--dir', model, '--all']
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout
+    for signature in ('serving_default', 'clips', 'embed'):
+        assert f"signature_def['{signature}']" in shown
+    code = f"""
+import sys, tensorflow as tf
+model = tf.saved_model.load({str(model)!r})
+jpeg = tf.io.encode_jpeg(tf.zeros([64, 64, 3], tf.uint8))
+answer = model.signatures['clips'](frames=tf.stack([[jpeg] * 16]),
+    frames_per_second=tf.constant([8.0]), waveform=tf.zeros([1, 32000]))
+assert abs(float(tf.reduce_sum(answer['scores'])) - 1) < 1e-4
+assert not [m for m in sys.modules if m.split('.')[0] in ('avmae_tf', 'beam_jobs', 'tf_keras')]
+"""
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path)
+
+
+def test_predict_names_clips_and_says_what_is_wrong_with_others(folder):
+    clip = folder / 'clips/eval/00000-square-flute.mp4'
+    done = avmae('predict', '--model', folder / 'serving/small', clip, folder / 'clips/text.mp4')
+    assert done.returncode == 1
+    assert done.stdout.startswith(f'{clip}  ') and '+' in done.stdout
+    assert 'text.mp4' in done.stderr
+
+
+def test_a_killed_pretraining_goes_on_and_its_curve_has_no_gap(folder, tmp_path):
+    from avmae_tf.cli import figures
+
+    examples = next((folder / 'pipeline/VideoExampleGen/examples').iterdir())
+    arguments = (
+        'pretrain', '--data', examples, '--workdir', tmp_path / 'run',
+        '--set', 'schedule.epochs=100',
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [BIN / 'avmae', *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    checkpoints = tmp_path / 'run/checkpoints'
+    deadline = time.monotonic() + 300
+    while not list(checkpoints.glob('*.index')):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    done = avmae(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert 'pretrain: resumed from step ' in done.stderr
+    resumed = int(done.stderr.split('resumed from step ')[1].split()[0])
+    assert 0 < resumed < 200
+    steps = list(figures.scalars(str(tmp_path / 'run/logs/train'))['loss'])
+    assert steps == list(range(50, 201, 50))
+
+
+def test_the_demo_learns_and_is_cached_the_second_time(tmp_path):
+    workdir = tmp_path / 'demo'
+    done = avmae('demo', '--workdir', workdir)
+    assert done.returncode == 0, done.stderr
+    for name in ('loss_curves', 'reconstructions', 'confusion_matrix'):
+        assert (workdir / f'{name}.png').stat().st_size > 10_000
+    rows = {r.split('│')[1].strip(): r.split('│')[2:4] for r in done.stdout.splitlines()
+            if r.count('│') == 4}  # fmt: skip
+    top1, chance = map(float, rows['Top-1 accuracy'])
+    assert top1 >= 3 * chance
+    error, mean_patch = map(float, rows['reconstruction error'])
+    assert error < mean_patch
+
+    again = avmae('demo', '--workdir', workdir)
+    assert again.returncode == 0
+    assert again.stdout.count('cached') >= 5
+    shutil.rmtree(workdir)
