@@ -3,16 +3,79 @@
 Shapes: B clips, N tokens, D width, H heads, K width of a head.
 """
 
+import math
+
 import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import BackboneSpec
+from avmae_tf.models.attention import attend
+from avmae_tf.models.recompute import after
 
 EPSILON = 1e-6
+GELU_LINEAR = 2 * math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715 * GELU_LINEAR
 
 
-def layer_norm(name: str) -> keras.layers.Layer:
-    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)
+@tf.custom_gradient
+def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor):
+    """(x - mean) / sqrt(variance + 1e-6) * scale + offset over the last axis.
+
+    Keeps x and two numbers a token for the backward pass.
+    """
+    mean = tf.reduce_mean(x, axis=-1, keepdims=True)
+    centred = x - mean
+    inverse = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + EPSILON)
+
+    def gradient(y_gradient):
+        normal = (after(y_gradient, x)[0] - mean) * inverse
+        others = list(range(len(x.shape) - 1))
+        direct = y_gradient * scale
+        along = tf.reduce_mean(direct * normal, axis=-1, keepdims=True)
+        level = tf.reduce_mean(direct, axis=-1, keepdims=True)
+        return (
+            (direct - level - normal * along) * inverse,
+            tf.reduce_sum(y_gradient * normal, others),
+            tf.reduce_sum(y_gradient, others),
+        )
+
+    return centred * inverse * scale + offset, gradient
+
+
+class LayerNorm(keras.layers.Layer):
+    """Layer normalisation in float32, whatever the precision around it."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(name='scale', shape=shape[-1:], initializer='ones')
+        self.offset = self.add_weight(name='offset', shape=shape[-1:], initializer='zeros')
+        super().build(shape)
+
+    def call(self, x):
+        scale, offset = (tf.cast(w, tf.float32) for w in (self.scale, self.offset))
+        return tf.cast(normalise(tf.cast(x, tf.float32), scale, offset), x.dtype)
+
+
+def _gate(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), the factor of gelu on x, and its slope / x."""
+    square = tf.square(x)
+    gate = tf.sigmoid(x * (GELU_LINEAR + GELU_CUBIC * square))
+    return gate, (1 - gate) * (GELU_LINEAR + 3 * GELU_CUBIC * square)
+
+
+@tf.custom_gradient
+def gelu_then_matmul(x: tf.Tensor, kernel: tf.Tensor):
+    """gelu(x) kernel, gelu in its tanh approximation; keeps x [..., H] alone, not gelu(x)."""
+
+    def gradient(y_gradient):
+        (hidden,) = after(y_gradient, x)
+        gate, slope = _gate(hidden)
+        rows = [-1, y_gradient.shape[-1]]
+        activation = tf.reshape(hidden * gate, [-1, kernel.shape[0]])
+        kernel_gradient = tf.matmul(activation, tf.reshape(y_gradient, rows), transpose_a=True)
+        upstream = tf.tensordot(y_gradient, kernel, [[-1], [1]])
+        return upstream * gate * (1 + hidden * slope), kernel_gradient
+
+    return tf.tensordot(x * _gate(x)[0], kernel, 1), gradient
 
 
 class QueryKeyValueInitializer(keras.initializers.Initializer):
@@ -42,12 +105,17 @@ class SelfAttention(keras.layers.Layer):
         super().build(shape)
 
     def call(self, x):
-        num_tokens, width = x.shape[1:]
-        qkv = self.query_key_value(x)
-        qkv = tf.reshape(qkv, [-1, num_tokens, 3, self.num_heads, width // self.num_heads])
-        q, k, v = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
-        scores = tf.matmul(q * (width // self.num_heads) ** -0.5, k, transpose_b=True)
-        y = tf.matmul(tf.nn.softmax(scores), v)
+        batch, num_tokens, width = x.shape
+        heads, head_width = self.num_heads, width // self.num_heads
+        qkv = tf.reshape(self.query_key_value(x), [-1, num_tokens, 3, heads, head_width])
+        groups = None if batch is None else batch * heads
+        q, k, v = (
+            tf.ensure_shape(
+                tf.reshape(part, [-1, num_tokens, head_width]), [groups, num_tokens, head_width]
+            )
+            for part in tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
+        )
+        y = tf.reshape(attend(q * head_width**-0.5, k, v), [-1, heads, num_tokens, head_width])
         y = tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [-1, num_tokens, width])
         return self.out(y)
 
@@ -66,10 +134,12 @@ class MLP(keras.layers.Layer):
 
         self.hidden = dense(self.hidden_width, 'hidden')
         self.out = dense(shape[-1], 'out')
+        self.out.build([*shape[:-1], self.hidden_width])
         super().build(shape)
 
     def call(self, x):
-        return self.out(tf.nn.gelu(self.hidden(x), approximate=True))
+        kernel, bias = (tf.cast(w, x.dtype) for w in (self.out.kernel, self.out.bias))
+        return gelu_then_matmul(self.hidden(x), kernel) + bias
 
 
 def drop_branch(branch: tf.Tensor, rate: float, seed) -> tf.Tensor:
@@ -95,9 +165,9 @@ class Block(keras.layers.Layer):
         super().__init__(**kwargs)
         self.index = index
         self.drop_rate = stochastic_depth * index / max(spec.num_layers - 1, 1)
-        self.attention_norm = layer_norm('attention_norm')
+        self.attention_norm = LayerNorm(name='attention_norm')
         self.attention = SelfAttention(spec.num_heads, name='attention')
-        self.mlp_norm = layer_norm('mlp_norm')
+        self.mlp_norm = LayerNorm(name='mlp_norm')
         self.mlp = MLP(spec.mlp_width, name='mlp')
 
     def call(self, x, seed=None):
@@ -125,7 +195,7 @@ class Stack(keras.layers.Layer):
             Block(spec, i, stochastic_depth=stochastic_depth, name=f'block_{i}')
             for i in range(start, spec.num_layers if stop is None else stop)
         ]
-        self.norm = layer_norm('norm')
+        self.norm = LayerNorm(name='norm')
 
     def call(self, x, seed=None):
         for block in self.blocks:

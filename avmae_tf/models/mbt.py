@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import MODALITIES, BackboneSpec, Bottleneck
-from avmae_tf.models.blocks import Block, fold_in, layer_norm
+from avmae_tf.models.blocks import Block, LayerNorm, fold_in
 
 
 class BottleneckFusion(keras.layers.Layer):
@@ -36,7 +36,7 @@ class BottleneckFusion(keras.layers.Layer):
             ]
             for m in self.modalities
         }
-        self.norm = layer_norm('norm')
+        self.norm = LayerNorm(name='norm')
         fused = len(self.modalities) > 1 and spec.fusion_layer < backbone.num_layers
         self.bottleneck = (
             self.add_weight(

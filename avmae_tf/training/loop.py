@@ -51,7 +51,6 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             self.trainables = self.model.trainable_variables
             self.schedule = make_schedule(config.schedule, num_examples)
             self.optimizer = make_optimizer(config.optimizer, self.schedule)
-            self.optimizer.build(self.trainables)
             self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
             self.test_means = {n: keras.metrics.Mean(n) for n in task.test_names}
         compiled = run.jit_compile or devices.is_tpu(strategy)
@@ -142,7 +141,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
             gradients = self.task.prepare_gradients(self.model, gradients)
             self.optimizer.apply_gradients(
-                zip(gradients, self.trainables, strict=True), skip_gradients_aggregation=True
+                zip(gradients, self.trainables, strict=True), experimental_aggregate_gradients=False
             )
             self._accumulate(self.train_means, scalars)
 

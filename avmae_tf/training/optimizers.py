@@ -24,15 +24,18 @@ def make_schedule(spec: ScheduleSpec, num_examples: int):
     )
 
 
-def make_optimizer(spec: Adam | SGD, schedule) -> keras.optimizers.Optimizer:
-    """Adam (Table 20) or SGD with momentum (Tables 22 to 24)."""
+def make_optimizer(spec: Adam | SGD, schedule) -> keras.optimizers.legacy.Optimizer:
+    """Adam (Table 20) or SGD with momentum (Tables 22 to 24).
+
+    Those of `legacy` update a variable in one fused operation, in a third of the time.
+    """
     match spec:
         case Adam(beta_1=beta_1, beta_2=beta_2):
-            return keras.optimizers.Adam(
-                schedule, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8, jit_compile=False
+            return keras.optimizers.legacy.Adam(
+                schedule, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8
             )
         case SGD(momentum=momentum):
-            return keras.optimizers.SGD(schedule, momentum=momentum, jit_compile=False)
+            return keras.optimizers.legacy.SGD(schedule, momentum=momentum)
 
 
 def layerwise_multipliers(model: Classifier, decay: float) -> list[float]:
