@@ -4,6 +4,13 @@ A configuration that can be built can be trained: an illegal combination raises 
 with the subject, the rule, the value and its source, and nowhere later.
 """
 
+from avmae_tf.config.augment import (
+    AUGMENTATIONS,
+    AugmentSpec,
+    ColourJitter,
+    Mixup,
+    SpecAugment,
+)
 from avmae_tf.config.base import (
     AUDIO,
     HOP_SAMPLES,
@@ -39,6 +46,14 @@ from avmae_tf.config.model import (
     Shared,
     check_fused_layers,
 )
+from avmae_tf.config.objectives import (
+    COUPLING,
+    Inpainting,
+    JointReconstruction,
+    Mixture,
+    ObjectiveSpec,
+    other_modality,
+)
 from avmae_tf.config.recipes import (
     FINETUNE_RECIPES,
     PRETRAIN_RECIPES,
@@ -58,7 +73,9 @@ from avmae_tf.config.training import (
 
 __all__ = [
     'AUDIO',
+    'AUGMENTATIONS',
     'BACKBONES',
+    'COUPLING',
     'DECODER_WIDTHS',
     'FINETUNE_RECIPES',
     'HOP_SAMPLES',
@@ -70,18 +87,25 @@ __all__ = [
     'VIDEO',
     'Adam',
     'AudioSpec',
+    'AugmentSpec',
     'BackboneSpec',
     'Bottleneck',
+    'ColourJitter',
     'Count',
     'DecoderSpec',
     'Early',
     'FinetuneConfig',
     'FinetuneFusion',
+    'Inpainting',
+    'JointReconstruction',
     'MaskingSpec',
     'MediaSpec',
     'Mid',
+    'Mixture',
+    'Mixup',
     'Modality',
     'NotNegative',
+    'ObjectiveSpec',
     'OptimizerSpec',
     'PatchGrid',
     'Positive',
@@ -93,9 +117,11 @@ __all__ = [
     'Separate',
     'Shared',
     'Spec',
+    'SpecAugment',
     'TrainingConfig',
     'VideoSpec',
     'check_fused_layers',
     'merge',
+    'other_modality',
     'resolve_recipe',
 ]

@@ -1,6 +1,8 @@
 """Constants of the field, and the frozen, strict model that all settings are made of."""
 
+import functools
 import json
+import operator
 from typing import Annotated, Literal
 
 import pydantic
@@ -34,3 +36,12 @@ class Spec(pydantic.BaseModel):
     def replace(self, **changes):
         """A copy with `changes`, validated anew."""
         return type(self).model_validate({**self.model_dump(), **changes})
+
+
+def one_of(*kinds):
+    """Any of `kinds`; a bare name stands for the one of that kind with its default settings."""
+    return Annotated[
+        functools.reduce(operator.or_, kinds),
+        pydantic.Field(discriminator='kind'),
+        pydantic.BeforeValidator(lambda v: {'kind': v} if isinstance(v, str) else v),
+    ]

@@ -4,7 +4,7 @@ Shapes: N tokens of one modality, P values of a patch.
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -56,11 +56,17 @@ class PatchGrid(Spec):
 
 
 class VideoSpec(PatchGrid):
-    """Frames of one view, [num_frames, size_px, size_px, 3] in [-1, 1] (Sec. 4.1)."""
+    """Frames of one view, [num_frames, size_px, size_px, 3] in [-1, 1] (Sec. 4.1).
+
+    A 'stride' view holds frames at `frames_per_second` from some second on, a 'segments' view one
+    frame of each of `num_frames` equal parts of the clip.
+    """
 
     num_frames: Count = 16
+    sampling: Literal['stride', 'segments'] = 'stride'
     frames_per_second: Positive = 6.25  # stride 4 at 25 frames per second
     size_px: Count = 224
+    resize_px: Count | None = None  # shorter side of what is cropped; as it is stored if unset
     patch: tuple[Count, Count, Count] = (2, 16, 16)  # tubelet: frames, rows, columns
 
     @property
@@ -83,12 +89,26 @@ class VideoSpec(PatchGrid):
                 )
         return self
 
+    @pydantic.model_validator(mode='after')
+    def _crop_fits(self):
+        if self.resize_px is not None and self.resize_px < self.size_px:
+            raise ValueError(
+                f'video resize_px must be at least size_px, got resize_px={self.resize_px}, '
+                f'size_px={self.size_px}'
+            )
+        return self
+
 
 class AudioSpec(PatchGrid):
-    """Log-mel spectrogram, [num_frames, 128, 1]: 25 ms Hamming window, 10 ms hop (Sec. 4.1)."""
+    """Log-mel spectrogram, [num_frames, 128, 1]: 25 ms Hamming window, 10 ms hop (Sec. 4.1).
+
+    Not normalised, as in the paper; the AudioSet release takes mean 1.102, deviation 2.762.
+    """
 
     seconds: Positive = 8.0
     patch: tuple[Count, Count] = (16, 16)  # spectrogram frames, mel bins
+    mean: float = 0.0  # subtracted from the log-mel, in training, testing and serving
+    deviation: Positive = 1.0  # what the difference is divided by
 
     @property
     def num_samples(self) -> int:

@@ -1,12 +1,11 @@
 """Transformers, the ways in which modalities meet in them, and masking (Sec. 3)."""
 
-import functools
-import operator
 from typing import Annotated, Literal
 
 import pydantic
 
-from avmae_tf.config.base import AUDIO, VIDEO, Count, Ratio, Spec
+from avmae_tf.config.base import AUDIO, VIDEO, Count, Ratio, Spec, one_of
+from avmae_tf.config.data import PatchGrid
 
 
 class BackboneSpec(Spec):
@@ -78,17 +77,8 @@ class Bottleneck(Spec):
     num_bottlenecks: Count = 4
 
 
-def _fusion(*kinds):
-    """Any of `kinds`; a bare name stands for the fusion with its default settings."""
-    return Annotated[
-        functools.reduce(operator.or_, kinds),
-        pydantic.Field(discriminator='kind'),
-        pydantic.BeforeValidator(lambda v: {'kind': v} if isinstance(v, str) else v),
-    ]
-
-
-PretrainFusion = _fusion(Early, Separate, Shared, Mid)
-FinetuneFusion = _fusion(Early, Separate, Shared, Mid, Bottleneck)
+PretrainFusion = one_of(Early, Separate, Shared, Mid)
+FinetuneFusion = one_of(Early, Separate, Shared, Mid, Bottleneck)
 
 
 def check_fused_layers(fusion: Spec, num_layers: int):
@@ -140,11 +130,20 @@ DECODER_WIDTHS = {
 
 
 class MaskingSpec(Spec):
-    """Random masking: the first floor(ratio N) tokens of a permutation are hidden (Sec. 4.1)."""
+    """Random masking: the first floor(ratio N) tokens of a permutation are hidden (Sec. 4.1).
+
+    Tubes hide floor(ratio of the places in a frame), the same ones at every time step [29, 76].
+    """
 
     video_ratio: Ratio = 0.9
     audio_ratio: Ratio = 0.5
+    video_kind: Literal['random', 'tube'] = 'random'
 
-    def num_masked(self, modality: str, num_tokens: int) -> int:
+    def num_steps(self, modality: str, grid: PatchGrid) -> int:
+        """How many time steps have their mask in common: all of a tube's, else one."""
+        return grid.grid[0] if modality == VIDEO and self.video_kind == 'tube' else 1
+
+    def num_masked(self, modality: str, grid: PatchGrid) -> int:
         ratio = {VIDEO: self.video_ratio, AUDIO: self.audio_ratio}[modality]
-        return int(ratio * num_tokens)
+        steps = self.num_steps(modality, grid)
+        return int(ratio * (grid.num_tokens // steps)) * steps

@@ -1,47 +1,132 @@
-"""Named settings: the demo, and the tables of the paper."""
+"""Named settings: the demo, the tables of the paper (20 to 24), and the authors' releases.
 
+Pretraining: '<dataset>-<size>' is Table 20, 'release-<dataset>-<size>' what the released code does.
+Finetuning: '<dataset>-<size>' is Table 22, 23 or 24, '-audio' and '-video' its columns A and V.
+"""
+
+from avmae_tf.config.augment import AUGMENTATIONS, AugmentSpec
+from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO
 from avmae_tf.config.data import AudioSpec, VideoSpec
-from avmae_tf.config.model import BackboneSpec, Bottleneck, DecoderSpec, MaskingSpec, Mid
+from avmae_tf.config.model import (
+    BackboneSpec,
+    Bottleneck,
+    DecoderSpec,
+    MaskingSpec,
+    Mid,
+    Separate,
+)
 from avmae_tf.config.training import Adam, FinetuneConfig, PretrainConfig, ScheduleSpec
+
+SIZES = ('base', 'large')
+
+
+def _schedule(rate: float, batch_size: int, epochs: float, warmup_epochs: float) -> ScheduleSpec:
+    return ScheduleSpec(
+        learning_rate=rate,
+        reference_batch_size=batch_size,
+        batch_size=batch_size,
+        epochs=epochs,
+        warmup_epochs=warmup_epochs,
+    )
+
 
 _DEMO_INPUTS = {  # two seconds of small pictures: minutes on two CPU cores
     'video': VideoSpec(num_frames=16, frames_per_second=8.0, size_px=64),
     'audio': AudioSpec(seconds=2.0),
     'backbone': BackboneSpec(width=96, num_layers=4, num_heads=3, mlp_width=384),
 }
-PRETRAIN_RECIPES = {
-    'demo': PretrainConfig(
-        **_DEMO_INPUTS,
-        decoder=DecoderSpec(width=64, num_layers=2, num_heads=2, mlp_width=256),
-        encoder=Mid(fused_layers=1),
-        masking=MaskingSpec(video_ratio=0.9, audio_ratio=0.5),
-        schedule=ScheduleSpec(
-            learning_rate=1e-3,
-            reference_batch_size=32,
-            batch_size=32,
-            epochs=14,
-            warmup_epochs=1,
-        ),
-    ),
+_DEMO_PRETRAINING = PretrainConfig(
+    **_DEMO_INPUTS,
+    decoder=DecoderSpec(width=64, num_layers=2, num_heads=2, mlp_width=256),
+    encoder=Mid(fused_layers=1),
+    schedule=_schedule(1e-3, 16, epochs=8, warmup_epochs=1),
+)
+_DEMO_FINETUNING = FinetuneConfig(
+    **_DEMO_INPUTS,
+    fusion=Bottleneck(fusion_layer=2),
+    optimizer=Adam(beta_2=0.999),
+    layerwise_decay=1.0,
+    label_smoothing=0.1,
+    stochastic_depth=0.0,
+    num_views=1,
+    schedule=_schedule(1e-3, 16, epochs=10, warmup_epochs=1),
+)
+
+_SECONDS = {'audioset': 10.0, 'ave': 10.0}  # of sound; 8 elsewhere
+_EPOCHS = {'vggsound': 800, 'audioset': 120}  # of pretraining (Tables 7 and 16)
+_RELEASED_CROP = AugmentSpec(random_crop=True, random_flip=True)
+
+
+def _pretraining(dataset: str, size: str, **changes) -> PretrainConfig:
+    """Table 20 with the decoder of Table 21."""
+    return PretrainConfig(
+        backbone=size,
+        decoder=DecoderSpec.for_backbone(size),
+        audio=AudioSpec(seconds=_SECONDS.get(dataset, 8.0)),
+        **{'schedule': _schedule(3e-4, 512, _EPOCHS[dataset], warmup_epochs=40), **changes},
+    )
+
+
+def _released(dataset: str, size: str) -> PretrainConfig:
+    """What differs in the released configurations."""
+    rate, changes = {
+        'vggsound': (3e-4, {'encoder': Separate()}),
+        'audioset': (6e-4, {'masking': MaskingSpec(audio_ratio=0.7)}),
+    }[dataset]
+    return _pretraining(
+        dataset,
+        size,
+        schedule=_schedule(rate, 512, _EPOCHS[dataset], warmup_epochs=4),
+        weight_decay=0.05,
+        augment=_RELEASED_CROP,
+        **changes,
+    )
+
+
+_FINETUNING = {  # learning rate, batch size, mixup of audio alone, time shift, other settings
+    'vggsound': (0.8, 64, 0.5, False, {}),
+    'epic-kitchens': (1.2, 64, 1.25, True, {}),
+    'audioset': (1.6, 128, 1.25, True, {'loss': 'sigmoid'}),
+    # Appendix A.1 names no settings: those of VGGSound on all ten seconds
+    'ave': (0.8, 64, 0.5, False, {'segments': 10}),
 }
-FINETUNE_RECIPES = {
-    'demo': FinetuneConfig(
-        **_DEMO_INPUTS,
-        fusion=Bottleneck(fusion_layer=2),
-        optimizer=Adam(beta_2=0.999),
-        layerwise_decay=1.0,
-        label_smoothing=0.1,
-        stochastic_depth=0.0,
-        num_views=1,
-        schedule=ScheduleSpec(
-            learning_rate=1e-3,
-            reference_batch_size=32,
-            batch_size=32,
-            epochs=8,
-            warmup_epochs=1,
-        ),
-    ),
-}
+_FUSION_LAYER = {'base': 8, 'large': 16}
+
+
+def _finetuning(dataset: str, size: str, modalities: tuple[str, ...]) -> FinetuneConfig:
+    """Tables 22, 23 and 24; what they leave open is as released."""
+    rate, batch_size, audio_mixup, time_shift, changes = _FINETUNING[dataset]
+    layer = 18 if (dataset, size) == ('audioset', 'large') else _FUSION_LAYER[size]
+    video = VideoSpec(num_frames=32)
+    if dataset == 'ave':
+        video = VideoSpec(num_frames=32, frames_per_second=3.2)
+    mixup = {'alpha': audio_mixup if modalities == (AUDIO,) else 0.5, 'per_modality': True}
+    augment = AUGMENTATIONS.get(dataset, AUGMENTATIONS['vggsound'])
+    return FinetuneConfig(
+        modalities=modalities,
+        backbone=size,
+        video=video,
+        audio=AudioSpec(seconds=_SECONDS.get(dataset, 8.0)),
+        fusion=Bottleneck(fusion_layer=layer),
+        schedule=_schedule(rate, batch_size, epochs=50, warmup_epochs=2.5),
+        augment=AugmentSpec(**{**augment, 'time_shift': time_shift, 'mixup': mixup}),
+        **changes,
+    )
+
+
+PRETRAIN_RECIPES = {'demo': _DEMO_PRETRAINING}
+for _size in SIZES:
+    for _dataset in _EPOCHS:
+        PRETRAIN_RECIPES[f'{_dataset}-{_size}'] = _pretraining(_dataset, _size)
+        PRETRAIN_RECIPES[f'release-{_dataset}-{_size}'] = _released(_dataset, _size)
+
+FINETUNE_RECIPES = {'demo': _DEMO_FINETUNING}
+_COLUMNS = {'': MODALITIES, '-audio': (AUDIO,), '-video': (VIDEO,)}
+for _size in SIZES:
+    for _dataset in _FINETUNING:
+        for _suffix, _modalities in _COLUMNS.items():
+            _name = f'{_dataset}-{_size}{_suffix}'
+            FINETUNE_RECIPES[_name] = _finetuning(_dataset, _size, _modalities)
 
 
 def resolve_recipe(value, recipes: dict) -> dict:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from avmae_tf.config.augment import AugmentSpec
 from avmae_tf.config.base import (
     AUDIO,
     MODALITIES,
@@ -15,6 +16,7 @@ from avmae_tf.config.base import (
     Positive,
     Ratio,
     Spec,
+    one_of,
 )
 from avmae_tf.config.data import AudioSpec, VideoSpec
 from avmae_tf.config.model import (
@@ -27,6 +29,12 @@ from avmae_tf.config.model import (
     PretrainFusion,
     Separate,
     check_fused_layers,
+)
+from avmae_tf.config.objectives import (
+    Inpainting,
+    JointReconstruction,
+    ObjectiveSpec,
+    check_inpainting,
 )
 
 
@@ -45,7 +53,7 @@ class SGD(Spec):
     momentum: Ratio = 0.9
 
 
-OptimizerSpec = Annotated[Adam | SGD, pydantic.Field(discriminator='kind')]
+OptimizerSpec = one_of(Adam, SGD)
 
 
 class ScheduleSpec(Spec):
@@ -83,8 +91,10 @@ class TrainingConfig(Spec):
     backbone: BackboneSpec
     optimizer: OptimizerSpec
     schedule: ScheduleSpec
-    random_crop: bool = False  # of the stored frames; the centre otherwise
-    random_flip: bool = False
+    augment: AugmentSpec = AugmentSpec()
+    positions: Literal['sinusoid', 'learned'] = 'sinusoid'  # of the encoder's tokens
+    weight_decay: NotNegative = 0.0  # after a step, kernels shrink by this times its rate
+    rematerialise: bool = False  # blocks are computed again in the backward pass: less memory
     precision: Literal['float32', 'mixed_bfloat16'] = 'float32'
     seed: int = 0
 
@@ -106,23 +116,54 @@ class PretrainConfig(TrainingConfig):
     encoder: PretrainFusion = Mid()
     decoder: DecoderSpec
     masking: MaskingSpec = MaskingSpec()
+    modality_tokens: bool = False  # a learned vector on all tokens of a modality
+    objective: ObjectiveSpec = JointReconstruction()
+    mean_over_patch: bool = True  # of the squared error; Eq. 1 as printed sums
+    standardise_targets: bool = False  # each patch by its own mean and deviation
+    video_weight: NotNegative = 0.5  # of a modality's loss in the sum
+    audio_weight: NotNegative = 0.5
     optimizer: OptimizerSpec = Adam()
+
+    def loss_weight(self, modality: str) -> float:
+        return {VIDEO: self.video_weight, AUDIO: self.audio_weight}[modality]
+
+    @property
+    def reconstructed(self) -> tuple[Modality, ...]:
+        """The modalities that have a loss."""
+        inpaints = isinstance(self.objective, Inpainting)
+        return self.objective.reconstructed if inpaints else self.modalities
 
     @pydantic.model_validator(mode='after')
     def _legal(self):
         check_fused_layers(self.encoder, self.backbone.num_layers)
-        if isinstance(self.encoder, Separate) and isinstance(self.decoder.fusion, Separate):
+        if self.augment.mixup:
+            raise ValueError('augment.mixup mixes labels, and pretraining has none; leave it unset')
+        separate = isinstance(self.encoder, Separate) and isinstance(self.decoder.fusion, Separate)
+        if separate and len(self.modalities) > 1:
             raise ValueError(
                 'a separate encoder needs a decoder that couples the modalities, got '
                 "encoder='separate', decoder='separate' (paper, Sec. 3.3)"
             )
-        for modality in self.modalities:
-            num_tokens = self.inputs(modality).num_tokens
-            if not self.masking.num_masked(modality, num_tokens):
+        grids = {m: self.inputs(m) for m in self.modalities}
+        for modality, grid in grids.items():
+            if not self.masking.num_masked(modality, grid):
                 raise ValueError(
-                    f'{modality} masking must hide at least one of {num_tokens} tokens '
+                    f'{modality} masking must hide at least one of {grid.num_tokens} tokens '
                     f'(paper, Eq. 1), got {self.masking}'
                 )
+        if not isinstance(self.objective, JointReconstruction):
+            inpainting = getattr(self.objective, 'inpainting', self.objective)
+            num_tokens = {m: grid.num_tokens for m, grid in grids.items()}
+            num_visible = {
+                m: num_tokens[m] - self.masking.num_masked(m, grids[m]) for m in num_tokens
+            }
+            check_inpainting(inpainting, self.encoder, self.decoder.fusion, num_tokens, num_visible)
+        if not any(self.loss_weight(m) for m in self.reconstructed):
+            raise ValueError(
+                f'the loss of {" or ".join(self.reconstructed)} needs a weight above zero, got '
+                f'video_weight={self.video_weight}, audio_weight={self.audio_weight} '
+                '(paper, Sec. 3.4)'
+            )
         return self
 
 
@@ -133,17 +174,32 @@ class FinetuneConfig(TrainingConfig):
     optimizer: OptimizerSpec = SGD()
     layerwise_decay: Annotated[float, pydantic.Field(gt=0.0, le=1.0)] = 0.75
     clip_norm: Positive = 1.0
+    loss: Literal['softmax', 'sigmoid'] = 'softmax'  # one right class, or any number
     label_smoothing: Ratio = 0.3
     stochastic_depth: Ratio = 0.3
-    num_views: Count = 4  # views of a clip whose logits are averaged in testing
+    segments: Count = 1  # equal parts of the input, each classified by itself (appendix A.1)
+    freeze_encoder: bool = False  # a linear probe: the head alone is trained (Table 18)
+    num_views: Count = 4  # windows of a clip whose logits are averaged in testing
+    num_crops: Literal[1, 3] = 1  # of each window: the centre, or three along the longer side
+    norm_after_pooling: bool = False  # the last norm on the mean of the tokens, not on each
 
     @pydantic.model_validator(mode='after')
     def _legal(self):
         check_fused_layers(self.fusion, self.backbone.num_layers)
+        if self.norm_after_pooling and isinstance(self.fusion, Bottleneck):
+            raise ValueError(
+                "norm_after_pooling needs a fusion of one stack per token, not MBT's: got "
+                "fusion='bottleneck'"
+            )
         if self.layerwise_decay != 1.0 and not isinstance(self.optimizer, SGD):
             raise ValueError(
                 'layerwise_decay scales the update of SGD and would be lost in Adam, got '
                 f'layerwise_decay={self.layerwise_decay}, optimizer={self.optimizer.kind!r}'
+            )
+        if self.num_crops > 1 and VIDEO not in self.modalities:
+            raise ValueError(
+                f'num_crops counts crops of the video, got num_crops={self.num_crops}, '
+                f'modalities={self.modalities}'
             )
         return self
 

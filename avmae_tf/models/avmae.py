@@ -10,7 +10,7 @@ import tf_keras as keras
 from avmae_tf.config import PretrainConfig
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.fusion import Tokens, build_fusion
-from avmae_tf.models.masking import Mask, gather_tokens, random_mask
+from avmae_tf.models.masking import Mask, draw_mask, gather_tokens
 from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid
 
 
@@ -23,9 +23,18 @@ class AVMAE(keras.layers.Layer):
         backbone, decoder = config.backbone, config.decoder
         grids = {m: config.inputs(m) for m in config.modalities}
         self.embeddings = {
-            m: PatchEmbedding(grids[m], backbone.width, name=f'{m}_embedding') for m in grids
+            m: PatchEmbedding(
+                grids[m], backbone.width, positions=config.positions, name=f'{m}_embedding'
+            )
+            for m in grids
         }
-        self.encoder = build_fusion(config.encoder, backbone, grids, name='encoder')
+        self.modality_tokens = {
+            part: {m: self._modality_token(f'{m}_{part}', width) for m in grids}
+            for part, width in (('encoder', backbone.width), ('decoder', decoder.width))
+            if config.modality_tokens
+        }
+        blocks = {'rematerialise': config.rematerialise}
+        self.encoder = build_fusion(config.encoder, backbone, grids, name='encoder', **blocks)
         self.decoder_projections = {
             m: keras.layers.Dense(decoder.width, name=f'{m}_decoder_projection') for m in grids
         }
@@ -34,7 +43,9 @@ class AVMAE(keras.layers.Layer):
             for m in grids
         }
         self.decoder_positions = {m: sinusoid(grids[m].num_tokens, decoder.width) for m in grids}
-        self.decoder = build_fusion(decoder.fusion, decoder.backbone, grids, name='decoder')
+        self.decoder = build_fusion(
+            decoder.fusion, decoder.backbone, grids, name='decoder', **blocks
+        )
         self.predictions = {
             m: keras.layers.Dense(
                 grids[m].patch_values, kernel_initializer='zeros', name=f'{m}_prediction'
@@ -42,20 +53,32 @@ class AVMAE(keras.layers.Layer):
             for m in grids
         }
 
+    def _modality_token(self, name: str, width: int) -> tf.Variable:
+        normal = keras.initializers.RandomNormal(stddev=0.02)
+        return self.add_weight(name=f'{name}_modality_token', shape=[width], initializer=normal)
+
+    def add_modality(self, part: str, tokens: Tokens) -> Tokens:
+        """Adds a modality's vector to its tokens in the encoder or decoder, if there are any."""
+        vectors = self.modality_tokens.get(part)
+        if not vectors:
+            return tokens
+        return {m: x + tf.cast(vectors[m], x.dtype) for m, x in tokens.items()}
+
     def patchify(self, inputs: dict[str, tf.Tensor]) -> Tokens:
         """Inputs to patches [B, N, P]: what is embedded and what is to be reconstructed."""
         return {m: patchify(inputs[m], self.config.inputs(m)) for m in self.config.modalities}
 
     def draw_masks(self, seed: tf.Tensor, batch: int) -> dict[str, Mask]:
         """u = Mask(v; alpha), by modality."""
-        masks = {}
+        masks, spec = {}, self.config.masking
         for i, m in enumerate(self.config.modalities):
-            num_tokens = self.config.inputs(m).num_tokens
-            masks[m] = random_mask(
+            grid = self.config.inputs(m)
+            masks[m] = draw_mask(
                 fold_in(seed, i),
                 batch=batch,
-                num_tokens=num_tokens,
-                num_masked=self.config.masking.num_masked(m, num_tokens),
+                num_tokens=grid.num_tokens,
+                num_masked=spec.num_masked(m, grid),
+                num_steps=spec.num_steps(m, grid),
             )
         return masks
 
@@ -65,7 +88,7 @@ class AVMAE(keras.layers.Layer):
             m: self.embeddings[m](gather_tokens(patches[m], masks[m].visible), masks[m].visible)
             for m in masks
         }
-        return self.encoder(tokens)
+        return self.encoder(self.add_modality('encoder', tokens))
 
     def project(self, encoded: Tokens) -> Tokens:
         """To the width of the decoder [B, V, E]; the projection belongs to the modality."""
@@ -76,7 +99,7 @@ class AVMAE(keras.layers.Layer):
         positioned = {
             m: x + tf.cast(self.decoder_positions[m], x.dtype) for m, x in sequences.items()
         }
-        return self.decoder(positioned)
+        return self.decoder(self.add_modality('decoder', positioned))
 
     def predict_patches(self, decoded: Tokens, indices: dict[str, tf.Tensor]) -> Tokens:
         """Values of the patches at `indices` [B, M], float32 [B, M, P]; no others are computed."""

@@ -102,6 +102,8 @@ class SelfAttention(keras.layers.Layer):
             name='query_key_value',
         )
         self.out = keras.layers.Dense(width, name='out')
+        for layer in (self.query_key_value, self.out):
+            layer.build(shape)
         super().build(shape)
 
     def call(self, x):
@@ -134,6 +136,7 @@ class MLP(keras.layers.Layer):
 
         self.hidden = dense(self.hidden_width, 'hidden')
         self.out = dense(shape[-1], 'out')
+        self.hidden.build(shape)
         self.out.build([*shape[:-1], self.hidden_width])
         super().build(shape)
 
@@ -158,20 +161,40 @@ def fold_in(seed, number: int):
 class Block(keras.layers.Layer):
     """a = x + Attention(Norm(x)); y = a + MLP(Norm(a)), the `index`-th of its backbone.
 
-    Stochastic depth drops either branch at the rate r index / (L - 1).
+    Stochastic depth drops either branch at the rate r index / (L - 1). With `rematerialise` the
+    backward pass computes the block again from its input instead of keeping what is inside.
     """
 
-    def __init__(self, spec: BackboneSpec, index: int, *, stochastic_depth: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        index: int,
+        *,
+        stochastic_depth: float = 0.0,
+        rematerialise: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.index = index
+        self.rematerialise = rematerialise
         self.drop_rate = stochastic_depth * index / max(spec.num_layers - 1, 1)
         self.attention_norm = LayerNorm(name='attention_norm')
         self.attention = SelfAttention(spec.num_heads, name='attention')
         self.mlp_norm = LayerNorm(name='mlp_norm')
         self.mlp = MLP(spec.mlp_width, name='mlp')
 
+    def build(self, shape):
+        for layer in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
+            layer.build(shape)  # now: none may be made while a block is computed again
+        super().build(shape)
+
     def call(self, x, seed=None):
         """[B, N, D] to [B, N, D]; a `seed` [2] means training, and draws what is dropped."""
+        if self.rematerialise:
+            return tf.recompute_grad(lambda y: self._forward(y, seed))(x)
+        return self._forward(x, seed)
+
+    def _forward(self, x, seed):
         seed = fold_in(seed, self.index)
         attended = self.attention(self.attention_norm(x))
         x = x + drop_branch(attended, self.drop_rate, fold_in(seed, 0))
@@ -179,25 +202,15 @@ class Block(keras.layers.Layer):
 
 
 class Stack(keras.layers.Layer):
-    """Blocks `start` to `stop` of a backbone, then a norm."""
+    """Blocks one after the other, then a norm (kept for later without `normalise`)."""
 
-    def __init__(
-        self,
-        spec: BackboneSpec,
-        start: int = 0,
-        stop: int | None = None,
-        *,
-        stochastic_depth: float = 0.0,
-        **kwargs,
-    ):
+    def __init__(self, blocks: list[Block], *, normalise: bool = True, **kwargs):
         super().__init__(**kwargs)
-        self.blocks = [
-            Block(spec, i, stochastic_depth=stochastic_depth, name=f'block_{i}')
-            for i in range(start, spec.num_layers if stop is None else stop)
-        ]
+        self.normalise = normalise
+        self.blocks = list(blocks)
         self.norm = LayerNorm(name='norm')
 
     def call(self, x, seed=None):
         for block in self.blocks:
             x = block(x, seed=seed)
-        return self.norm(x)
+        return self.norm(x) if self.normalise else x

@@ -1,8 +1,8 @@
 """How audio and video tokens meet: the encoders and decoders of Sec. 3.2 and 3.3 (Fig. 2).
 
 A fusion maps a mapping of modality to tokens [B, N, D] to one of the same shapes, in stages.
-`path` gives the ordered blocks that a modality's tokens go through and `last_norm` the norm at
-its end: all that a warm start and a layer-wise learning rate need to know.
+`path` gives the ordered blocks that a modality's tokens go through and `norms` the norms between
+and after them: all that a warm start and a layer-wise learning rate need to know.
 """
 
 import tensorflow as tf
@@ -71,6 +71,14 @@ class Fusion(keras.layers.Layer):
         """The blocks that a token of `modality` goes through, first to last."""
         return [block for stage in self.stages for block in stage.stack_of(modality).blocks]
 
+    def norms(self, modality: str) -> dict[int, keras.layers.Layer]:
+        """The norms on the way of `modality`, by the number of blocks before them."""
+        norms, depth = {}, 0
+        for stack in (stage.stack_of(modality) for stage in self.stages):
+            depth += len(stack.blocks)
+            norms[depth] = stack.norm
+        return norms
+
     def last_norm(self, modality: str) -> keras.layers.Layer:
         """The norm after the last block of `modality`."""
         return self.stages[-1].stack_of(modality).norm
@@ -82,12 +90,28 @@ class Fusion(keras.layers.Layer):
 
 
 def build_fusion(
-    spec, backbone: BackboneSpec, modalities, *, stochastic_depth: float = 0.0, name: str
+    spec,
+    backbone: BackboneSpec,
+    modalities,
+    *,
+    normalise: bool = True,
+    name: str,
+    **block_options,
 ) -> keras.layers.Layer:
-    """The fusion that `spec` describes, for `modalities`."""
+    """The fusion that `spec` describes, for `modalities`; ends in a norm if `normalise`.
 
-    def stack(name, start=0, stop=None):
-        return Stack(backbone, start, stop, stochastic_depth=stochastic_depth, name=name)
+    `block_options` are those of Block.
+    """
+    depth = backbone.num_layers
+
+    def blocks(start, stop, prefix=''):
+        return [
+            Block(backbone, i, name=f'{prefix}block_{i}', **block_options)
+            for i in range(start, stop)
+        ]
+
+    def stack(name, start=0, stop=depth):
+        return Stack(blocks(start, stop), normalise=normalise or stop < depth, name=name)
 
     match spec:
         case config.Early():
@@ -98,13 +122,12 @@ def build_fusion(
         case config.Separate():
             stages = [Streams({m: stack(m) for m in modalities})]
         case config.Mid(fused_layers=fused):
-            split = backbone.num_layers - fused
+            split = depth - fused
             stages = [
                 Streams({m: stack(m, 0, split) for m in modalities}),
                 Joint(stack('joint', split)),
             ]
         case config.Bottleneck():
-            return BottleneckFusion(
-                spec, backbone, modalities, stochastic_depth=stochastic_depth, name=name
-            )
+            streams = {m: blocks(0, depth, f'{m}_') for m in modalities}
+            return BottleneckFusion(spec, backbone.width, streams, name=name)
     return Fusion(stages, name=name)

@@ -15,11 +15,23 @@ class Mask(NamedTuple):
     masked: tf.Tensor  # int32 [B, M]
 
 
-def random_mask(seed: tf.Tensor, *, batch: int, num_tokens: int, num_masked: int) -> Mask:
-    """A permutation per clip; its first `num_masked` tokens are hidden, the others visible."""
-    noise = tf.random.stateless_uniform([batch, num_tokens], seed)
+def draw_mask(
+    seed: tf.Tensor, *, batch: int, num_tokens: int, num_masked: int, num_steps: int = 1
+) -> Mask:
+    """A permutation per clip; its first `num_masked` tokens are hidden, the others visible.
+
+    With several steps, time being the slowest axis, one permutation of the places in a frame
+    serves all of them: what is hidden are tubes [29, 76].
+    """
+    places, hidden = num_tokens // num_steps, num_masked // num_steps
+    noise = tf.random.stateless_uniform([batch, places], seed)
     order = tf.argsort(noise, axis=1)
-    return Mask(visible=order[:, num_masked:], masked=order[:, :num_masked])
+    starts = tf.range(num_steps)[:, None] * places
+
+    def at_all_steps(indices):
+        return tf.reshape(indices[:, None] + starts, [batch, num_steps * indices.shape[1]])
+
+    return Mask(visible=at_all_steps(order[:, hidden:]), masked=at_all_steps(order[:, :hidden]))
 
 
 def gather_tokens(tokens: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:

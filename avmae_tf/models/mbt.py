@@ -6,7 +6,7 @@ Shapes: B clips, N tokens of one modality, K bottleneck tokens, D width.
 import tensorflow as tf
 import tf_keras as keras
 
-from avmae_tf.config import MODALITIES, BackboneSpec, Bottleneck
+from avmae_tf.config import MODALITIES, Bottleneck
 from avmae_tf.models.blocks import Block, LayerNorm, fold_in
 
 
@@ -16,32 +16,17 @@ class BottleneckFusion(keras.layers.Layer):
     The new bottleneck is the mean over the modalities. One norm serves both streams.
     """
 
-    def __init__(
-        self,
-        spec: Bottleneck,
-        backbone: BackboneSpec,
-        modalities,
-        *,
-        stochastic_depth: float = 0.0,
-        **kwargs,
-    ):
+    def __init__(self, spec: Bottleneck, width: int, streams: dict[str, list[Block]], **kwargs):
         super().__init__(**kwargs)
         self.spec = spec
-        self.width = backbone.width
-        self.modalities = tuple(modalities)
-        self.streams = {
-            m: [
-                Block(backbone, i, stochastic_depth=stochastic_depth, name=f'{m}_block_{i}')
-                for i in range(backbone.num_layers)
-            ]
-            for m in self.modalities
-        }
+        self.streams = streams
         self.norm = LayerNorm(name='norm')
-        fused = len(self.modalities) > 1 and spec.fusion_layer < backbone.num_layers
+        depth = len(next(iter(streams.values())))
+        fused = len(streams) > 1 and spec.fusion_layer < depth
         self.bottleneck = (
             self.add_weight(
                 name='bottleneck',
-                shape=[1, spec.num_bottlenecks, backbone.width],
+                shape=[1, spec.num_bottlenecks, width],
                 initializer=keras.initializers.RandomNormal(stddev=0.02),
             )
             if fused
@@ -51,6 +36,10 @@ class BottleneckFusion(keras.layers.Layer):
     def path(self, modality: str) -> list[Block]:
         """The blocks that a token of `modality` goes through, first to last."""
         return self.streams[modality]
+
+    def norms(self, modality: str) -> dict[int, keras.layers.Layer]:
+        """The norm at the end, the same for both streams, by the number of blocks before it."""
+        return {len(self.streams[modality]): self.norm}
 
     def last_norm(self, modality: str) -> keras.layers.Layer:
         """The norm after the last block, the same for both streams."""

@@ -9,6 +9,8 @@ import tf_keras as keras
 
 from avmae_tf.config import PatchGrid
 
+STANDARDISE_EPSILON = 1e-6
+
 
 def patchify(inputs: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
     """[B, *input_shape] to [B, N, P]; the first axis is the slowest, in tokens and in values.
@@ -35,6 +37,29 @@ def unpatchify(patches: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
     return tf.reshape(x, [-1, *grid.input_shape])
 
 
+def _scale(patches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Patches without their mean, and their deviation, sqrt(variance + 1e-6), biased.
+
+    Differences to the first value make a constant patch zero, not rounding noise times 1000.
+    """
+    centred = patches - patches[..., :1]
+    centred -= tf.reduce_mean(centred, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    return centred, tf.sqrt(variance + STANDARDISE_EPSILON)
+
+
+def standardise(patches: tf.Tensor) -> tf.Tensor:
+    """(x - mean) / sqrt(variance + 1e-6) over the values P of each patch [B, N, P]."""
+    centred, deviation = _scale(patches)
+    return centred / deviation
+
+
+def unstandardise(values: tf.Tensor, patches: tf.Tensor) -> tf.Tensor:
+    """Values [B, N, P] in the units of the patches whose standardised values they stand for."""
+    centred, deviation = _scale(patches)
+    return values * deviation + (patches - centred)
+
+
 def sinusoid(num_positions: int, width: int) -> np.ndarray:
     """Fixed 1-D table [N, D] over the flattened token index: sine on even, cosine on odd channels.
 
@@ -56,13 +81,21 @@ class PatchEmbedding(keras.layers.Layer):
     serve as targets serve here too, and only those that are visible need be embedded.
     """
 
-    def __init__(self, grid: PatchGrid, width: int, **kwargs):
+    def __init__(self, grid: PatchGrid, width: int, *, positions: str = 'sinusoid', **kwargs):
         super().__init__(**kwargs)
         self.grid = grid
         self.projection = keras.layers.Dense(
             width, kernel_initializer='lecun_normal', name='projection'
         )
-        self.positions = sinusoid(grid.num_tokens, width)
+        self.positions = (
+            self.add_weight(
+                name='positions',
+                shape=[grid.num_tokens, width],
+                initializer=keras.initializers.RandomNormal(stddev=0.02),
+            )
+            if positions == 'learned'
+            else sinusoid(grid.num_tokens, width)
+        )
 
     def call(self, patches, indices=None):
         """[B, V, P] patches at `indices` [B, V] (all of them, in order, if None) to [B, V, D]."""

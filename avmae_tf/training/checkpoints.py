@@ -8,11 +8,13 @@ import hashlib
 import os
 from pathlib import Path
 
+import pydantic
 import tensorflow as tf
 
 import avmae_tf
 from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, TrainingConfig
-from avmae_tf.data.records import Dataset, write_text
+from avmae_tf.data.files import write_text
+from avmae_tf.data.records import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
 from avmae_tf.training.tasks import build_avmae, build_classifier
@@ -28,7 +30,7 @@ class ModelDescription(Spec):
     pretrain: PretrainConfig | None = None
     finetune: FinetuneConfig | None = None
     media: MediaSpec
-    classes: tuple[str, ...] = ()
+    heads: Classes = pydantic.Field(default_factory=dict)  # of a classifier
 
 
 def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
@@ -36,7 +38,9 @@ def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
     tf.train.Checkpoint(model=model).write(os.path.join(folder, WEIGHTS))
     kind = 'pretrain' if isinstance(model, AVMAE) else 'finetune'
     description = ModelDescription(
-        **{kind: model.config}, media=dataset.media, classes=dataset.classes
+        **{kind: model.config},
+        media=dataset.media,
+        heads=dataset.heads if kind == 'finetune' else {},
     )
     write_text(os.path.join(folder, MODEL_FILE), description.to_json())
 
@@ -59,7 +63,9 @@ def load_model(folder: str) -> AVMAE | Classifier:
     if description.pretrain:
         model = build_avmae(description.pretrain)
     else:
-        model = build_classifier(description.finetune, len(description.classes))
+        model = build_classifier(
+            description.finetune, {h: len(classes) for h, classes in description.heads.items()}
+        )
     status = tf.train.Checkpoint(model=model).read(os.path.join(folder, WEIGHTS))
     status.assert_existing_objects_matched().assert_consumed()
     return model

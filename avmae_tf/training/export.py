@@ -4,26 +4,39 @@ Shapes: B clips, F frames, S samples at 16 kHz, V views, C classes.
 """
 
 import os
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import SAMPLE_RATE_HZ, MediaSpec
+from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data import examples
-from avmae_tf.data.inputs import testing_views
-from avmae_tf.data.records import write_text
+from avmae_tf.data.files import write_text
+from avmae_tf.data.views import testing_views
+from avmae_tf.losses.classification import class_scores
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.training.checkpoints import describe_model, load_model
+from avmae_tf.training.checkpoints import (
+    MODEL_FILE,
+    ModelDescription,
+    describe_model,
+    load_model,
+)
 from avmae_tf.training.tasks import merge_views, view_averaged_logits
 
 CLIP_SIGNATURE, EMBED_SIGNATURE = 'clips', 'embed'
-MEDIA_FILE = 'assets.extra/media.json'  # how clips were decoded that it was trained on
+DESCRIPTION_FILE = f'assets.extra/{MODEL_FILE}'  # what it was exported from
 WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'
 _CLIP_INPUTS = (
     tf.TensorSpec([None, None], tf.string, name='frames'),
     tf.TensorSpec([None], tf.float32, name='frames_per_second'),
     tf.TensorSpec([None, None], tf.float32, name='waveform'),
 )
+
+
+def output_keys(head: str, heads: Iterable[str]) -> tuple[str, str]:
+    """Names of a head's scores and labels among the outputs; the only head needs no other name."""
+    prefix = '' if len(tuple(heads)) == 1 else f'{head}_'
+    return f'{prefix}scores', f'{prefix}labels'
 
 
 class ServedClassifier(tf.Module):
@@ -33,18 +46,21 @@ class ServedClassifier(tf.Module):
     clips            `frames` [B, F], JPEGs, '' where a clip has fewer; `frames_per_second` [B];
                      `waveform` [B, S], 16 kHz mono in [-1, 1] -> `scores`, `labels`
     embed            as clips -> `embedding` [B, D of all modalities], the mean over views
+
+    With several heads the outputs are `noun_scores`, `noun_labels` and so on; where each second is
+    classified by itself, scores are [B, seconds, C] and the embedding is the mean over them.
     """
 
-    def __init__(self, model: Classifier, classes: tuple[str, ...]):
+    def __init__(self, model: Classifier, heads: dict[str, tuple[str, ...]]):
         super().__init__()
         self.weights = list(model.variables)  # the layers themselves would be saved as Keras
         config = model.config
 
         def views_of(clip):
-            return testing_views(clip, config, config.num_views)
+            return testing_views(clip, config, config.num_views, config.num_crops)
 
         shapes = {
-            m: tf.TensorSpec([config.num_views, *config.inputs(m).input_shape])
+            m: tf.TensorSpec([config.num_views * config.num_crops, *config.inputs(m).input_shape])
             for m in config.modalities
         }
 
@@ -58,9 +74,14 @@ class ServedClassifier(tf.Module):
             return tf.map_fn(one, clips, fn_output_signature=shapes)
 
         def scored(views):
-            scores = tf.nn.softmax(view_averaged_logits(model, views))
-            labels = tf.repeat(tf.constant([classes]), tf.shape(scores)[0], axis=0)
-            return {'scores': scores, 'labels': labels}
+            by_head = model.split_heads(view_averaged_logits(model, views))
+            outputs = {}
+            for head, logits in by_head.items():
+                scores_key, labels_key = output_keys(head, heads)
+                outputs[scores_key] = class_scores(config.loss, logits)
+                batch = tf.shape(logits)[0]
+                outputs[labels_key] = tf.repeat(tf.constant([heads[head]]), batch, axis=0)
+            return outputs
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name='examples')])
         def serving_default(examples_):
@@ -77,6 +98,8 @@ class ServedClassifier(tf.Module):
         def embed(frames, frames_per_second, waveform):
             flat, num_views = merge_views(clip_views(frames, frames_per_second, waveform))
             pooled = tf.concat(list(model.embed(flat).values()), axis=-1)
+            if config.segments > 1:
+                pooled = tf.reduce_mean(pooled, axis=1)
             by_view = tf.reshape(pooled, [-1, num_views, pooled.shape[-1]])
             return {'embedding': tf.reduce_mean(tf.cast(by_view, tf.float32), axis=1)}
 
@@ -105,8 +128,8 @@ def write_warmup(folder: str, name: str):
     record = examples.write_example(
         key='warm-up',
         filename='',
-        label_indices=(),
-        label_texts=(),
+        label_indices={},
+        label_texts={},
         start_us=0,
         end_us=1_000_000,
         frames=tuple(clip['frames'][0]),
@@ -142,22 +165,24 @@ def export_saved_model(model_folder: str, out: str, name: str = 'avmae'):
         raise ValueError(f'{out}: exists already; give another folder, or delete this one')
     if not description.finetune:
         raise ValueError(f'{model_folder}: a pretrained encoder has no classes; finetune it first')
-    served = ServedClassifier(load_model(model_folder), description.classes)
+    served = ServedClassifier(load_model(model_folder), description.heads)
     temporary = f'{out.rstrip("/")}.{os.getpid()}.tmp'
     try:
         tf.saved_model.save(served, temporary, signatures=served.functions)
         write_warmup(temporary, name)
-        write_text(os.path.join(temporary, MEDIA_FILE), description.media.to_json())
+        write_text(os.path.join(temporary, DESCRIPTION_FILE), description.to_json())
         tf.io.gfile.rename(temporary, out)
     finally:
         if tf.io.gfile.exists(temporary):
             tf.io.gfile.rmtree(temporary)
 
 
-def read_served_media(folder: str) -> MediaSpec:
-    """How clips are to be decoded for the SavedModel in `folder`."""
-    path = os.path.join(folder, MEDIA_FILE)
+def describe_served(folder: str) -> ModelDescription:
+    """What the SavedModel in `folder` was exported from: settings, heads, how clips are decoded."""
+    path = os.path.join(folder, DESCRIPTION_FILE)
     if not tf.io.gfile.exists(path):
-        raise ValueError(f'{folder}: not a SavedModel of `avmae export` ({MEDIA_FILE} is missing)')
+        raise ValueError(
+            f'{folder}: not a SavedModel of `avmae export` ({DESCRIPTION_FILE} is missing)'
+        )
     with tf.io.gfile.GFile(path) as f:
-        return MediaSpec.from_json(f.read())
+        return ModelDescription.from_json(f.read())

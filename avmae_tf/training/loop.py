@@ -1,4 +1,4 @@
-"""The training loop: Orbit's controller around one compiled step (any strategy, any task)."""
+"""A run from its first step to the finished model: Orbit's controller, checkpoints, pictures."""
 
 import contextlib
 import os
@@ -6,164 +6,15 @@ from collections.abc import Callable
 
 import orbit
 import tensorflow as tf
-import tf_keras as keras
 from absl import logging
 
 from avmae_tf.config import RunSpec
-from avmae_tf.data.inputs import Worker, testing_batches, training_batches
-from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
-from avmae_tf.training.optimizers import make_optimizer, make_schedule
+from avmae_tf.training.trainer import Trainer
 
 PICTURE_CLIPS = 4
 Progress = Callable[..., None]  # progress(step, steps, **scalars)
-
-
-# Nothing here branches on tensors, and converting every layer takes most of a minute.
-without_autograph = tf.autograph.experimental.do_not_convert
-
-
-class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
-    """One task on one strategy: the step of training and the step of testing."""
-
-    def __init__(self, task, folder: str, strategy, run: RunSpec):
-        self.task = task
-        self.folder = folder
-        self.strategy = strategy
-        self.num_replicas = strategy.num_replicas_in_sync
-        config = task.config
-        if config.schedule.batch_size % self.num_replicas:
-            raise ValueError(
-                f'batch_size must be a multiple of the {self.num_replicas} replicas, '
-                f'got {config.schedule.batch_size}'
-            )
-        num_examples = task.dataset.num_examples('train')
-        self.num_steps = config.schedule.steps(config.schedule.epochs, num_examples)
-        if not self.num_steps:
-            raise ValueError(
-                f'{config.schedule.epochs} epochs of {num_examples} clips are not one batch of '
-                f'{config.schedule.batch_size}; lower batch_size or add clips'
-            )
-        keras.utils.set_random_seed(config.seed)
-        with strategy.scope():
-            self.model = task.build()
-            self.trainables = self.model.trainable_variables
-            self.schedule = make_schedule(config.schedule, num_examples)
-            self.optimizer = make_optimizer(config.optimizer, self.schedule)
-            self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
-            self.test_means = {n: keras.metrics.Mean(n) for n in task.test_names}
-        compiled = run.jit_compile or devices.is_tpu(strategy)
-        self.compiled_gradients = tf.function(
-            self._gradients, jit_compile=compiled, autograph=False
-        )
-        self.compiled_test = tf.function(
-            lambda batch: task.test_scalars(self.model, batch),
-            jit_compile=compiled,
-            autograph=False,
-        )
-        batches = testing_batches(
-            folder,
-            task.dataset,
-            config,
-            batch_size=config.schedule.batch_size,
-            num_views=task.num_test_views,
-        )
-        if task.draws:
-            seed = tf.constant([config.seed, 1])
-            self.reconstruct_on_all = tf.function(
-                lambda inputs: strategy.run(
-                    lambda x: task.reconstruct(self.model, x, seed), args=(inputs,)
-                ),
-                autograph=False,
-            )
-        self.num_test_steps = -(-task.dataset.num_examples('eval') // config.schedule.batch_size)
-        orbit.StandardTrainer.__init__(self, train_dataset=None)
-        orbit.StandardEvaluator.__init__(
-            self, eval_dataset=strategy.experimental_distribute_dataset(batches)
-        )
-
-    @property
-    def global_step(self) -> tf.Variable:
-        return self.optimizer.iterations
-
-    def read_from(self, step: int):
-        """Feeds the clips that a run has not yet seen at `step`."""
-        batch_size = self.task.config.schedule.batch_size
-
-        def batches(context):
-            size = context.get_per_replica_batch_size(batch_size)
-            return training_batches(
-                self.folder,
-                self.task.dataset,
-                self.task.config,
-                batch_size=size,
-                start=step * batch_size // context.num_input_pipelines,
-                worker=Worker(context.input_pipeline_id, context.num_input_pipelines),
-            )
-
-        self.train_dataset = self.strategy.distribute_datasets_from_function(batches)
-
-    def first_clips(self, count: int) -> dict[str, tf.Tensor]:
-        """Inputs of the first held-out clips, to be drawn: the same ones at every look."""
-        batches = testing_batches(
-            self.folder, self.task.dataset, self.task.config, batch_size=count, num_views=1
-        )
-        batch = next(iter(batches))
-        return {m: batch[m][:, 0] for m in self.task.config.modalities}
-
-    def reconstruct(self, inputs):
-        """The task's reconstruction of `inputs`, on one replica."""
-        outcome = self.reconstruct_on_all(inputs)
-        return self.strategy.experimental_local_results(outcome)[0]
-
-    def _gradients(self, batch, seed):
-        with tf.GradientTape() as tape:
-            loss, scalars = self.task.train_loss(self.model, batch, seed)
-        return scalars, tape.gradient(loss, self.trainables)
-
-    def _accumulate(self, means: dict, scalars, weight=None):
-        for name, value in scalars.items():
-            means[name].update_state(value, sample_weight=weight)
-
-    def train_loop_begin(self):
-        for mean in self.train_means.values():
-            mean.reset_state()
-
-    @without_autograph
-    def train_step(self, iterator):
-        def step(batch):
-            context = tf.distribute.get_replica_context()
-            seed = tf.constant([self.task.config.seed, 0])
-            number = self.global_step * self.num_replicas
-            number += tf.cast(context.replica_id_in_sync_group, number.dtype)
-            scalars, gradients = self.compiled_gradients(batch, fold_in(seed, number))
-            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-            gradients = self.task.prepare_gradients(self.model, gradients)
-            self.optimizer.apply_gradients(
-                zip(gradients, self.trainables, strict=True), experimental_aggregate_gradients=False
-            )
-            self._accumulate(self.train_means, scalars)
-
-        self.strategy.run(step, args=(next(iterator),))
-
-    def train_loop_end(self):
-        rate = self.schedule(self.global_step)
-        return {k: v.result() for k, v in self.train_means.items()} | {'learning_rate': rate}
-
-    def eval_begin(self):
-        for mean in self.test_means.values():
-            mean.reset_state()
-
-    @without_autograph
-    def eval_step(self, iterator):
-        def step(batch):
-            self._accumulate(self.test_means, self.compiled_test(batch), batch['weight'])
-
-        self.strategy.run(step, args=(next(iterator),))
-
-    def eval_end(self):
-        return {k: v.result() for k, v in self.test_means.items()}
 
 
 def train(

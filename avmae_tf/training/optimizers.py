@@ -56,3 +56,10 @@ def layerwise_multipliers(model: Classifier, decay: float) -> list[float]:
 def scale(gradients: list[tf.Tensor], multipliers: list[float]) -> list[tf.Tensor]:
     """SGD's update is linear in the gradient, so scaling one scales the other."""
     return [g if m == 1.0 else g * m for g, m in zip(gradients, multipliers, strict=True)]
+
+
+def shrink_kernels(variables: list[tf.Variable], factor: tf.Tensor):
+    """Multiplies kernels by 1 - factor: the weight decay of the released recipes."""
+    for variable in variables:
+        if variable.name.endswith('kernel:0'):
+            variable.assign_sub(tf.cast(factor, variable.dtype) * variable)

@@ -9,10 +9,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from avmae_tf.data import heads
+from avmae_tf.data.augment import mixup
 from avmae_tf.data.records import Dataset
-from avmae_tf.losses.classification import smooth_labels, softmax_loss
-from avmae_tf.losses.objectives import JointReconstruction, total_loss
-from avmae_tf.losses.reconstruction import mean_patch_loss
+from avmae_tf.losses.classification import hits, loss_over_heads
+from avmae_tf.losses.objectives import JointReconstruction, build_objective
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.classifier import Classifier, mean_logits
@@ -42,14 +43,14 @@ def build_avmae(config: PretrainConfig) -> AVMAE:
     with precision(config.precision):
         model = AVMAE(config, name='avmae')
         masks = model.draw_masks(tf.zeros([2], tf.int32), batch=1)
-        JointReconstruction()(model, blank_inputs(config, 1), masks)
+        JointReconstruction(config)(model, blank_inputs(config, 1), masks)
     return model
 
 
-def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
-    """A finetuning model with all its variables."""
+def build_classifier(config: FinetuneConfig, heads: dict[str, int]) -> Classifier:
+    """A finetuning model with all its variables; `heads` gives the classes of each."""
     with precision(config.precision):
-        model = Classifier(config, num_classes, name='classifier')
+        model = Classifier(config, heads, name='classifier')
         model(blank_inputs(config, 1))
     return model
 
@@ -58,18 +59,21 @@ class PretrainTask:
     """Masked reconstruction of unlabelled clips (Sec. 3.4)."""
 
     name = 'pretrain'
-    num_test_views = 1
+    num_test_views = num_test_crops = 1
     draws = True  # pictures of reconstructions, as in Fig. 5
 
     def __init__(self, config: PretrainConfig, dataset: Dataset):
         self.config = config
         self.dataset = dataset
-        self.objective = JointReconstruction()
-        self.train_names = ('loss', *(f'loss_{m}' for m in config.modalities))
+        self.objective = build_objective(config)
+        self.train_names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
         self.test_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
 
     def build(self) -> AVMAE:
         return build_avmae(self.config)
+
+    def trainables(self, model: AVMAE) -> list[tf.Variable]:
+        return model.trainable_variables
 
     def reconstruct(self, model: AVMAE, inputs, seed):
         """The objective's reconstruction under masks drawn from `seed` [2]."""
@@ -77,8 +81,8 @@ class PretrainTask:
         return self.objective(model, inputs, model.draw_masks(seed, batch))
 
     def train_loss(self, model: AVMAE, batch, seed) -> tuple[tf.Tensor, Scalars]:
-        losses = self.reconstruct(model, batch, seed).losses()
-        loss = total_loss(losses)
+        losses = self.objective.losses(self.reconstruct(model, batch, seed))
+        loss = self.objective.total(losses)
         return loss, {'loss': loss, **{f'loss_{m}': x for m, x in losses.items()}}
 
     def prepare_gradients(self, model: AVMAE, gradients):
@@ -88,12 +92,34 @@ class PretrainTask:
         """Losses [B] on held-out clips, beside those of predicting the mean patch."""
         inputs = {m: batch[m][:, 0] for m in self.config.modalities}
         outcome = self.reconstruct(model, inputs, tf.constant([self.config.seed, 1]))
-        losses = outcome.losses()
-        mean = {m: mean_patch_loss(x) for m, x in outcome.target.items()}
-        scalars = {'loss': total_loss(losses), 'mean_patch_loss': total_loss(mean)}
+        losses = self.objective.clip_losses(outcome)
+        mean = self.objective.mean_patch_losses(outcome, batch['weight'])
+        total = self.objective.total
+        scalars = {'loss': total(losses), 'mean_patch_loss': total(mean)}
         for m in losses:
             scalars |= {f'loss_{m}': losses[m], f'mean_patch_loss_{m}': mean[m]}
-        return {k: tf.repeat(v, tf.shape(batch['weight'])) for k, v in scalars.items()}
+        return scalars
+
+
+def head_sizes(config: FinetuneConfig, classes: heads.Classes) -> dict[str, int]:
+    """Classes of each head of the classifier that `config` trains on clips with these labels.
+
+    Raises:
+        ValueError: it cannot be trained on them.
+    """
+    sizes = {head: len(names) for head, names in classes.items()}
+    if not sizes or min(sizes.values()) < 2:
+        raise ValueError(
+            f'finetuning needs records with at least two classes, got {sizes}; '
+            'give `avmae convert` an annotation file with labels'
+        )
+    seconds = heads.EVENT_SECONDS if heads.EVENT in sizes else 1
+    if config.segments != seconds:
+        raise ValueError(
+            f'segments must be {seconds} for records with the heads {list(sizes)}, got '
+            f'{config.segments} (paper, appendix A.1)'
+        )
+    return sizes
 
 
 class FinetuneTask:
@@ -101,45 +127,73 @@ class FinetuneTask:
 
     name = 'finetune'
     draws = False
-    train_names = ('loss', 'top1')
-    test_names = ('loss', 'top1', 'top5')
 
     def __init__(self, config: FinetuneConfig, dataset: Dataset):
-        if len(dataset.classes) < 2:
-            raise ValueError(
-                f'finetuning needs records with at least two classes, got {dataset.classes}; '
-                'give `avmae convert` an annotation file with labels'
-            )
+        self.heads = head_sizes(config, dataset.heads)
         self.config = config
         self.dataset = dataset
         self.num_test_views = config.num_views
+        self.num_test_crops = config.num_crops
+        self.train_names = ('loss', *self._names('top1'))
+        self.test_names = ('loss', *self._names('top1'), *self._names('top5'))
+        if {heads.NOUN, heads.VERB} <= set(self.heads):
+            self.test_names += ('action',)
+
+    def _names(self, metric: str) -> tuple[str, ...]:
+        """`metric` of each head; of the only head it needs no other name."""
+        return tuple(metric if len(self.heads) == 1 else f'{metric}_{h}' for h in self.heads)
 
     def build(self) -> Classifier:
-        return build_classifier(self.config, len(self.dataset.classes))
+        return build_classifier(self.config, self.heads)
+
+    def trainables(self, model: Classifier) -> list[tf.Variable]:
+        frozen = self.config.freeze_encoder
+        return model.head.trainable_variables if frozen else model.trainable_variables
+
+    def _loss(self, model: Classifier, logits, targets, smoothing: float = 0.0) -> tf.Tensor:
+        """Mean over heads of each clip's loss [B]."""
+        return loss_over_heads(self.config.loss, model.split_heads(logits), targets, smoothing)
+
+    def _hits(self, model: Classifier, logits, targets, k: int) -> Scalars:
+        by_head = model.split_heads(logits)
+        names = self._names(f'top{k}')
+        return {
+            n: hits(by_head[head], targets[head], k) for n, head in zip(names, by_head, strict=True)
+        }
 
     def train_loss(self, model: Classifier, batch, seed) -> tuple[tf.Tensor, Scalars]:
-        """Mean of the modalities' losses, each on its own logits."""
-        logits = model({m: batch[m] for m in self.config.modalities}, seed=fold_in(seed, 0))
-        targets = smooth_labels(batch['label'], self.config.label_smoothing)
-        losses = [tf.reduce_mean(softmax_loss(x, targets)) for x in logits.values()]
+        """Mean of the modalities' losses, each on its own logits and, after mixup, targets."""
+        inputs = {m: batch[m] for m in self.config.modalities}
+        labels = {head: batch[head] for head in self.heads}
+        targets = dict.fromkeys(inputs, labels)
+        if spec := self.config.augment.mixup:
+            inputs, targets = mixup(inputs, labels, fold_in(seed, 1), spec=spec)
+        logits = model(inputs, seed=fold_in(seed, 0))
+        smoothing = self.config.label_smoothing
+        losses = [
+            tf.reduce_mean(self._loss(model, x, targets[m], smoothing)) for m, x in logits.items()
+        ]
         loss = tf.add_n(losses) / len(losses)
-        correct = keras.metrics.categorical_accuracy(batch['label'], mean_logits(logits))
-        return loss, {'loss': loss, 'top1': tf.reduce_mean(correct)}
+        right = self._hits(model, mean_logits(logits), labels, k=1)
+        return loss, {'loss': loss, **{n: tf.reduce_mean(x) for n, x in right.items()}}
 
     def prepare_gradients(self, model: Classifier, gradients):
         """Clips by the global norm, then scales each layer's update."""
         gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
+        if self.config.freeze_encoder:
+            return gradients
         return scale(gradients, layerwise_multipliers(model, self.config.layerwise_decay))
 
     def test_scalars(self, model: Classifier, batch) -> Scalars:
-        """Loss and hits [B] of the logits averaged over views."""
+        """Loss and hits [B] of the logits averaged over views; an action is a noun and a verb."""
         logits = view_averaged_logits(model, {m: batch[m] for m in self.config.modalities})
-        labels = batch['label']
-        return {
-            'loss': softmax_loss(logits, labels),
-            'top1': keras.metrics.categorical_accuracy(labels, logits),
-            'top5': keras.metrics.top_k_categorical_accuracy(labels, logits, k=5),
-        }
+        targets = {head: batch[head] for head in self.heads}
+        top1 = self._hits(model, logits, targets, k=1)
+        scalars = {'loss': self._loss(model, logits, targets), **top1}
+        scalars |= self._hits(model, logits, targets, k=5)
+        if 'action' in self.test_names:
+            scalars['action'] = tf.reduce_prod(list(top1.values()), axis=0)
+        return scalars
 
 
 def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]:
@@ -149,7 +203,7 @@ def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]
 
 
 def view_averaged_logits(model: Classifier, views: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Inputs [B, V, ...] to logits [B, C], the mean over views and modalities."""
+    """Inputs [B, V, ...] to logits [B, (S,) C], the mean over views and modalities."""
     flat, num_views = merge_views(views)
     logits = mean_logits(model(flat))
-    return tf.reduce_mean(tf.reshape(logits, [-1, num_views, logits.shape[-1]]), axis=1)
+    return tf.reduce_mean(tf.reshape(logits, [-1, num_views, *logits.shape[1:]]), axis=1)

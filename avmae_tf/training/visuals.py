@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import AUDIO, VIDEO, PatchGrid, TrainingConfig
+from avmae_tf.config import AUDIO, VIDEO, PatchGrid, PretrainConfig
 from avmae_tf.losses.objectives import Reconstruction
-from avmae_tf.models.patches import patchify, unpatchify
+from avmae_tf.models.masking import gather_tokens
+from avmae_tf.models.patches import patchify, unpatchify, unstandardise
 
 MAX_FRAMES = 8  # shown of each clip, as in the paper
 GREY = 128
@@ -58,17 +59,21 @@ def audio_picture(rows) -> np.ndarray:
     return np.concatenate([colour(given), masked, colour(reconstructed)])
 
 
-def pictures(outcome: Reconstruction, inputs, config: TrainingConfig) -> dict[str, np.ndarray]:
+def pictures(outcome: Reconstruction, inputs, config: PretrainConfig) -> dict[str, np.ndarray]:
     """A uint8 picture [B, height, width, 3] of every clip, by modality."""
     draw = {VIDEO: video_picture, AUDIO: audio_picture}
     result = {}
     for m in outcome.predicted:
-        rows = three_rows(inputs[m], outcome.predicted[m], outcome.indices[m], config.inputs(m))
+        predicted, indices, grid = outcome.predicted[m], outcome.indices[m], config.inputs(m)
+        if config.standardise_targets:
+            true = gather_tokens(patchify(inputs[m], grid), indices)
+            predicted = unstandardise(predicted, true)
+        rows = three_rows(inputs[m], predicted, indices, grid)
         result[m] = np.stack([draw[m](clip) for clip in zip(*rows, strict=True)])
     return result
 
 
-def summarise(outcome: Reconstruction, inputs, config: TrainingConfig, step: int):
+def summarise(outcome: Reconstruction, inputs, config: PretrainConfig, step: int):
     """Writes the pictures as image summaries to the current summary writer."""
     for modality, images in pictures(outcome, inputs, config).items():
         tf.summary.image(f'reconstruction_{modality}', images, step=step, max_outputs=len(images))

@@ -1,9 +1,18 @@
-"""Initialising a classifier from a pretrained encoder, path to path (Sec. 4.1)."""
+"""Initialising a classifier from pretrained encoders, path to path (Sec. 4.1, Tables 3, 6 and 10).
+
+Shapes: N tokens, D width.
+"""
 
 import dataclasses
 
+import numpy as np
+
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
+from avmae_tf.models.mbt import BottleneckFusion
+from avmae_tf.models.patches import PatchEmbedding
+
+Encoder = AVMAE | Classifier  # whatever has embeddings, and a fusion with paths and norms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,40 +39,68 @@ def copy_layer(source, target, name: str):
         b.assign(a)
 
 
-def warm_start(model: Classifier, pretrained: AVMAE) -> WarmStart:
-    """Copies embeddings, blocks and the last norm; bottlenecks and head stay as drawn.
+def resize_positions(table: np.ndarray, source: tuple[int, ...], target: tuple[int, ...]):
+    """A table [N, D] of a grid `source` of tokens to one of `target`, linear along every axis."""
+    x = table.reshape(*source, -1)
+    for axis, (old, new) in enumerate(zip(source, target, strict=True)):
+        places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        below = np.floor(places).astype(int)
+        above = np.minimum(below + 1, old - 1)
+        share = (places - below).reshape(-1, *[1] * (x.ndim - axis - 1))
+        x = np.take(x, below, axis) * (1 - share) + np.take(x, above, axis) * share
+    return x.reshape(-1, x.shape[-1]).astype(table.dtype)
 
-    A modality that was not pretrained takes the blocks of the one that was (Table 3). The last
-    norm is taken where the pretrained encoder has one for all its modalities: the streams of a
-    separate encoder end in norms of their own, which MBT's single norm cannot take.
+
+def _copy_embedding(source: PatchEmbedding, target: PatchEmbedding, name: str):
+    """The projection, and learned positions fitted to the number of frames or seconds."""
+    copy_layer(source.projection, target.projection, name)
+    if not isinstance(target.positions, np.ndarray):
+        table = np.asarray(source.positions)
+        target.positions.assign(resize_positions(table, source.grid.grid, target.grid.grid))
+
+
+def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
+    """Copies embeddings, blocks and norms; bottlenecks and head stay as drawn.
+
+    With several encoders each modality is taken from the first that knows it (Table 10); one that
+    none of them knows takes the blocks of another (Table 3). MBT's norm, which serves both
+    streams, is taken only where the pretraining had one norm for all: the streams of a separate
+    encoder end in norms of their own.
     """
-    taken, left = [], ['head']
-    known = pretrained.config.modalities
+    known = {m: encoder for encoder in reversed(pretrained) for m in encoder.config.modalities}
+    taken, left, origins = [], ['head'], {}
     for modality in model.config.modalities:
-        source = modality if modality in known else known[0]
+        origin = modality if modality in known else next(iter(pretrained)).config.modalities[0]
+        encoder = known[origin]
         if modality in known:
-            copy_layer(
-                pretrained.embeddings[modality],
-                model.embeddings[modality],
-                f'{modality} embedding',
-            )
+            source, target = encoder.embeddings[modality], model.embeddings[modality]
+            _copy_embedding(source, target, f'{modality} embedding')
             taken.append(f'{modality} embedding')
         else:
             left.append(f'{modality} embedding')
-        blocks, targets = pretrained.encoder.path(source), model.encoder.path(modality)
+        blocks, targets = encoder.encoder.path(origin), model.encoder.path(modality)
         if len(blocks) != len(targets):
             raise ValueError(
                 f'warm start: the classifier has {len(targets)} blocks, the pretrained encoder '
                 f'{len(blocks)}; give both the same backbone'
             )
         for i, (block, target) in enumerate(zip(blocks, targets, strict=True)):
+            if origins.setdefault(id(target), block) is not block:
+                raise ValueError(
+                    f'warm start: block {i} of the classifier serves both modalities, but the '
+                    'pretrained encoder has one for each; finetune with fusion=bottleneck or '
+                    'with the fusion of the encoder (paper, Sec. 4.1)'
+                )
             copy_layer(block, target, f'{modality} block {i}')
         taken.append(f'{len(blocks)} {modality} blocks')
-    norms = {id(n): n for n in (pretrained.encoder.last_norm(m) for m in known)}
-    if len(norms) == 1:
-        for modality in model.config.modalities:
-            copy_layer(*norms.values(), model.encoder.last_norm(modality), 'last norm')
-        taken.append('last norm')
-    else:
-        left.append('last norm')
-    return WarmStart(taken=tuple(taken), left=tuple(left))
+        for place, norm in model.encoder.norms(modality).items():
+            name = 'last norm' if place == len(targets) else f'{modality} norm after block {place}'
+            sources = {m: e.encoder.norms(m).get(place) for m, e in known.items()}
+            alike = len({id(x) for x in sources.values()}) == 1
+            fits = alike or not isinstance(model.encoder, BottleneckFusion)
+            if sources[origin] is not None and fits:
+                copy_layer(sources[origin], norm, name)
+                taken.append(name)
+            else:
+                left.append(name)
+    return WarmStart(taken=tuple(dict.fromkeys(taken)), left=tuple(dict.fromkeys(left)))

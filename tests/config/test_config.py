@@ -26,14 +26,31 @@ def pretrain(**changes):
     )
 
 
+def finetune(**changes):
+    return FinetuneConfig(backbone='base', schedule=SCHEDULE, **changes)
+
+
+def test_augmentations_of_the_releases():
+    vggsound = finetune(augment='vggsound').augment
+    assert vggsound.random_crop and vggsound.random_flip and vggsound.time_shift
+    assert vggsound.scale_jitter == (0.9, 1.33)
+    assert (vggsound.colour.probability, vggsound.colour.drop_probability) == (0.8, 0.1)
+    assert (vggsound.mixup.alpha, vggsound.mixup.per_modality) == (0.5, True)
+    masks = ('frequency_masks', 'frequency_width', 'time_masks', 'time_width')
+    assert [getattr(vggsound.spec_augment, m) for m in masks] == [1, 48, 4, 48]
+    audioset = finetune(augment='audioset').augment
+    assert [getattr(audioset.spec_augment, m) for m in masks] == [2, 36, 4, 48]
+    assert audioset.replace(spec_augment=None) == vggsound.replace(spec_augment=None)
+
+
 def test_sizes_of_the_paper():
     assert VideoSpec().num_tokens == 1568 and VideoSpec().patch_values == 1536
     assert AudioSpec().num_tokens == 400 and AudioSpec().patch_values == 256
     assert AudioSpec(seconds=10).input_shape == (992, 128, 1)
     assert AudioSpec(seconds=10).num_tokens == 496
     base = pretrain()
-    assert base.masking.num_masked('video', 1568) == 1411
-    assert base.masking.num_masked('audio', 400) == 200
+    assert base.masking.num_masked('video', VideoSpec()) == 1411
+    assert base.masking.num_masked('audio', AudioSpec()) == 200
 
 
 @pytest.mark.parametrize('recipes', [PRETRAIN_RECIPES, FINETUNE_RECIPES])
@@ -47,7 +64,13 @@ def test_recipes_round_trip_through_json(recipes):
     [
         (lambda: VideoSpec(num_frames=15), 'num_frames must be a multiple of the tubelet'),
         (lambda: VideoSpec(size_px=230), 'size_px must be a multiple'),
+        (lambda: VideoSpec(resize_px=200), 'resize_px must be at least size_px, got resize_px=200'),
         (lambda: AudioSpec(seconds=0.1), 'at least one patch'),
+        (lambda: pretrain(augment='much'), "augment must be one of .*'vggsound'.*, got 'much'"),
+        (lambda: pretrain(augment='vggsound'), 'mixup mixes labels, and pretraining has none'),
+        (lambda: pretrain(augment={'scale_jitter': (1.3, 0.9)}), 'scale_jitter must go up'),
+        (lambda: finetune(modalities=('audio',), num_crops=3), 'num_crops counts crops of the vid'),
+        (lambda: finetune(norm_after_pooling=True), 'norm_after_pooling needs a fusion of one'),
         (lambda: BackboneSpec.model_validate('colossal'), "got 'colossal'"),
         (lambda: BackboneSpec(width=10, num_layers=1, num_heads=3, mlp_width=8), 'num_heads'),
         (

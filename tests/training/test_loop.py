@@ -15,6 +15,7 @@ from avmae_tf.training.checkpoints import (
     run_key,
 )
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
+from avmae_tf.training.trainer import Trainer
 from avmae_tf.training.warm_start import warm_start
 
 RUN = RunSpec(
@@ -137,7 +138,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(records, dataset, pretrain_conf
 def test_batches_that_do_not_divide_are_refused(records, dataset, pretrain_config, strategy):
     schedule = pretrain_config.schedule.replace(batch_size=7)
     with pytest.raises(ValueError, match='multiple of the 2 replicas, got 7'):
-        loop.Trainer(
+        Trainer(
             PretrainTask(pretrain_config.replace(schedule=schedule), dataset),
             records, strategy, RUN,
         )  # fmt: skip
@@ -156,27 +157,54 @@ def test_runs_are_told_apart_by_settings_data_and_initial_model(pretrain_config,
 def test_finetuning_starts_from_the_pretrained_encoder_and_learns(
     pretrained, records, dataset, finetune_config, strategy, tmp_path
 ):
-    said = []
+    said, losses = [], []
 
     def initialise(model):
         said.append(warm_start(model, load_model(pretrained[0].model)))
 
     folder = RunFolder(str(tmp_path))
-    schedule = finetune_config.schedule.replace(learning_rate=3e-3, epochs=6)
+    schedule = finetune_config.schedule.replace(learning_rate=1e-2, epochs=8)
+    config = finetune_config.replace(schedule=schedule, label_smoothing=0.0, stochastic_depth=0.0)
     scalars = loop.train(
-        FinetuneTask(finetune_config.replace(schedule=schedule), dataset), records, folder,
+        FinetuneTask(config, dataset), records, folder,
         run=RUN, initialise=initialise, strategy=strategy,
+        progress=lambda step, steps, **figures: losses.append(figures['loss']),
     )  # fmt: skip
     assert len(said) == 1 and 'last norm' in said[0].taken
-    assert scalars['top5'] > 5 / 16
-    assert describe_model(folder.model).classes == dataset.classes
+    assert losses[-1] < losses[0] - 0.05
+    assert 0 <= scalars['top1'] <= scalars['top5'] <= 1
+    assert describe_model(folder.model).heads == dataset.heads
 
 
 def test_unlabelled_records_cannot_be_finetuned(finetune_config, dataset):
     with pytest.raises(ValueError, match='at least two classes'):
-        FinetuneTask(finetune_config, dataset.replace(classes=()))
+        FinetuneTask(finetune_config, dataset.replace(heads={}))
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ValueError, match=f'{tmp_path}: no model.json here'):
         load_model(str(tmp_path))
+
+
+def test_mixup_reaches_the_loss_and_both_heads(finetune_config, dataset):
+    from avmae_tf.config import AugmentSpec, Mixup
+    from avmae_tf.training.tasks import blank_inputs
+
+    two_heads = dataset.replace(heads={'noun': ('a', 'b', 'c'), 'verb': ('x', 'y')})
+    inputs = {
+        m: tf.random.stateless_normal(x.shape, [i, 1])
+        for i, (m, x) in enumerate(blank_inputs(finetune_config, 4).items())
+    }
+    labels = {'noun': tf.one_hot([0, 1, 2, 0], 3), 'verb': tf.one_hot([0, 1, 1, 1], 2)}
+
+    def loss(mixup, seed):
+        config = finetune_config.replace(augment=AugmentSpec(mixup=mixup), stochastic_depth=0.0)
+        task = FinetuneTask(config, two_heads)
+        model = task.build()
+        for i, variable in enumerate(model.trainable_variables):
+            variable.assign(tf.random.stateless_normal(variable.shape, [i, 0], stddev=0.2))
+        return float(task.train_loss(model, {**inputs, **labels}, tf.constant(seed))[0])
+
+    plain, mixed = loss(None, [0, 5]), loss(Mixup(per_modality=True), [0, 5])
+    assert plain == loss(None, [0, 6])
+    assert mixed != pytest.approx(plain) and mixed != pytest.approx(loss(Mixup(), [0, 6]))

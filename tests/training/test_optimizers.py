@@ -5,7 +5,12 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import SGD, Adam, ScheduleSpec
-from avmae_tf.training.optimizers import layerwise_multipliers, make_optimizer, make_schedule
+from avmae_tf.training.optimizers import (
+    layerwise_multipliers,
+    make_optimizer,
+    make_schedule,
+    shrink_kernels,
+)
 from avmae_tf.training.tasks import build_classifier
 
 SPEC = ScheduleSpec(
@@ -38,7 +43,7 @@ def test_adam_by_hand():
 
 
 def test_layerwise_decay_counts_from_the_head(finetune_config):
-    model = build_classifier(finetune_config, 4)
+    model = build_classifier(finetune_config, {'label': 4})
     factors = layerwise_multipliers(model, 0.5)
     by_name = dict(zip([id(v) for v in model.trainable_variables], factors, strict=True))
     assert by_name[id(model.head.kernel)] == 1.0
@@ -49,3 +54,9 @@ def test_layerwise_decay_counts_from_the_head(finetune_config):
         for i, block in enumerate(model.encoder.path(modality)):
             assert by_name[id(block.mlp.out.kernel)] == 0.5 ** (3 - i)
     assert np.unique(factors).tolist() == [0.0625, 0.125, 0.25, 0.5, 1.0]
+
+
+def test_weight_decay_shrinks_kernels_alone():
+    kernel, bias = tf.Variable([2.0], name='kernel'), tf.Variable([2.0], name='bias')
+    shrink_kernels([kernel, bias], tf.constant(0.05 * 0.1))
+    assert kernel.numpy()[0] == pytest.approx(2.0 * (1 - 0.005)) and bias.numpy()[0] == 2.0

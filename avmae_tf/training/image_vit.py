@@ -1,0 +1,108 @@
+"""A supervised image ViT as a start: the baseline of Tables 6 and 9 (ImageNet-21K, augreg).
+
+The file is the public `.npz`: 'embedding/kernel' [rows, columns, 3, D], 'Transformer/...' and a
+learned table of positions for a square of patches behind a class token.
+"""
+
+import numpy as np
+
+from avmae_tf.config import AUDIO, VIDEO, BackboneSpec, FinetuneConfig, Shared
+from avmae_tf.data.files import open_binary
+from avmae_tf.models.classifier import Classifier
+from avmae_tf.training.tasks import build_classifier
+from avmae_tf.training.warm_start import resize_positions
+
+ATTENTION, MLP = 'MultiHeadDotProductAttention_1', 'MlpBlock_3'
+
+
+def is_image_vit(path: str) -> bool:
+    return path.endswith('.npz')
+
+
+class _Weights:
+    """The arrays of the file; one that is missing is an error that names it."""
+
+    def __init__(self, path: str):
+        self.path = path
+        with open_binary(path) as f:
+            self.arrays = dict(np.load(f))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.arrays:
+            raise ValueError(f'{self.path}: no array {name!r}; give an augreg ViT as .npz')
+        return self.arrays[name]
+
+    def dense(self, name: str, rows: int) -> list[np.ndarray]:
+        """Kernel and bias, heads merged into one axis."""
+        kernel, bias = self[f'{name}/kernel'], self[f'{name}/bias']
+        return [kernel.reshape(rows, -1), bias.reshape(-1)]
+
+    def norm(self, name: str) -> list[np.ndarray]:
+        return [self[f'{name}/scale'], self[f'{name}/bias']]
+
+
+def _check_backbone(weights: _Weights, backbone: BackboneSpec):
+    width = weights['embedding/kernel'].shape[-1]
+    found = {
+        'width': width,
+        'num_layers': sum(name.endswith('/LayerNorm_0/scale') for name in weights.arrays),
+        'num_heads': weights[f'Transformer/encoderblock_0/{ATTENTION}/query/kernel'].shape[1],
+        'mlp_width': weights[f'Transformer/encoderblock_0/{MLP}/Dense_0/bias'].shape[0],
+    }
+    if found != backbone.model_dump():
+        raise ValueError(
+            f'{weights.path}: a backbone with {found}, but the recipe has {backbone.model_dump()}'
+        )
+
+
+def _patch_kernel(kernel: np.ndarray, patch: tuple[int, ...], modality: str) -> np.ndarray:
+    """[rows, columns, 3, D] to [values of a patch, D].
+
+    Video: the image lies in the middle frame of a tubelet, the others count nothing (ViViT [6]).
+    Audio: as if the spectrogram were repeated over the three colours (MBT [56]).
+    """
+    rows, columns, _, width = kernel.shape
+    if patch[-2:] != (rows, columns):
+        raise ValueError(
+            f'{modality} patch must be that of the image ViT, {rows} x {columns}, got {patch}'
+        )
+    if modality == AUDIO:
+        return kernel.sum(axis=2).reshape(-1, width)
+    tubelet = np.zeros([patch[0], *kernel.shape], kernel.dtype)
+    tubelet[patch[0] // 2] = kernel
+    return tubelet.reshape(-1, width)
+
+
+def load_image_vit(path: str, config: FinetuneConfig) -> Classifier:
+    """An encoder with the weights of the file in both modalities, for `warm_start`.
+
+    Raises:
+        ValueError: the file is no such ViT, or another one than `config` wants.
+    """
+    weights = _Weights(path)
+    _check_backbone(weights, config.backbone)
+    model = build_classifier(config.replace(fusion=Shared(), segments=1), {'none': 1})
+    positions = weights['Transformer/posembed_input/pos_embedding'][0, 1:]
+    side = round(len(positions) ** 0.5)
+    for modality, embedding in model.embeddings.items():
+        patch = getattr(config, modality).patch
+        kernel = _patch_kernel(weights['embedding/kernel'], patch, modality)
+        embedding.projection.set_weights([kernel, weights['embedding/bias']])
+        if config.positions == 'learned':
+            square = (1, side, side) if modality == VIDEO else (side, side)
+            table = resize_positions(positions, square, embedding.grid.grid)
+            embedding.positions.assign(table)
+    width = config.backbone.width
+    for i, block in enumerate(model.encoder.path(config.modalities[0])):
+        name = f'Transformer/encoderblock_{i}'
+        maps = [weights.dense(f'{name}/{ATTENTION}/{x}', width) for x in ('query', 'key', 'value')]
+        fused = [np.concatenate(parts, axis=-1) for parts in zip(*maps, strict=True)]
+        block.attention.query_key_value.set_weights(fused)
+        block.attention.out.set_weights(weights.dense(f'{name}/{ATTENTION}/out', width))
+        block.attention_norm.set_weights(weights.norm(f'{name}/LayerNorm_0'))
+        block.mlp_norm.set_weights(weights.norm(f'{name}/LayerNorm_2'))
+        block.mlp.hidden.set_weights(weights.dense(f'{name}/{MLP}/Dense_0', width))
+        block.mlp.out.set_weights(weights.dense(f'{name}/{MLP}/Dense_1', config.backbone.mlp_width))
+    norm = model.encoder.last_norm(config.modalities[0])
+    norm.set_weights(weights.norm('Transformer/encoder_norm'))
+    return model

@@ -1,0 +1,47 @@
+"""Encoders, decoders and objectives that are tried with each other."""
+
+import tensorflow as tf
+
+from avmae_tf.config import Inpainting, JointReconstruction, Mixture
+from avmae_tf.losses.objectives import build_objective
+from avmae_tf.training.tasks import blank_inputs, build_avmae
+
+FUSIONS = ('early', 'separate', 'shared', 'mid')
+OBJECTIVES = {
+    'joint': JointReconstruction(),
+    **{d: Inpainting(direction=d) for d in ('video_from_audio', 'audio_from_video', 'both')},
+    'mixture': Mixture(weight=0.25),
+    'mixture of one': Mixture(inpainting=Inpainting(direction='audio_from_video')),
+}
+RECONSTRUCTED = {'video_from_audio': ('video',), 'audio_from_video': ('audio',)}
+
+
+def drawn(model, stddev=0.1):
+    """The model with what starts at zero drawn, so that information can flow."""
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign_add(tf.random.stateless_normal(variable.shape, [i, 0], stddev=stddev))
+    return model
+
+
+def clips(config, batch=2):
+    return {
+        m: tf.random.stateless_normal(x.shape, [i, 1])
+        for i, (m, x) in enumerate(blank_inputs(config, batch).items())
+    }
+
+
+def run(config, seed=0):
+    """(objective, model, inputs, masks, outcome)."""
+    model, inputs = drawn(build_avmae(config)), clips(config)
+    masks = model.draw_masks(tf.constant([seed, 0]), 2)
+    objective = build_objective(config)
+    return objective, model, inputs, masks, objective(model, inputs, masks)
+
+
+def refusal(encoder, decoder, objective) -> str:
+    """What the error must say, '' for a legal combination."""
+    if encoder == 'separate' == decoder:
+        return r'a separate encoder needs a decoder that couples.*paper, Sec. 3.3'
+    if objective != 'joint' and encoder in ('separate', 'shared'):
+        return rf"encoder that mixes the modalities.*encoder='{encoder}'.*paper, Sec. 3.4"
+    return ''
