@@ -1,1 +1,1 @@
-"""."""
+"""The authors' checkpoints in, and numbers side by side with their model's."""
