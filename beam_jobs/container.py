@@ -14,6 +14,7 @@ import av
 from av.stream import Discard, Disposition
 
 from avmae_tf.config import MODALITIES, VIDEO, MediaSpec
+from avmae_tf.data.files import open_binary
 
 SECOND_US = 1_000_000
 # A seek lands on a key frame by decoding order, and in transport streams anywhere near: where the
@@ -60,16 +61,9 @@ class UnusableClip(Exception):
 
 
 def _open(path: str):
-    """The file as a seekable binary object; `scheme://` paths through Beam's file systems."""
-    if '://' not in path:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise UnusableClip(Reason.UNREADABLE, f'{path}: not a regular file')
-        return open(path, 'rb')
-    from apache_beam.io.filesystems import FileSystems
-
-    if not FileSystems.exists(path):
-        raise FileNotFoundError(path)
-    return FileSystems.open(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UnusableClip(Reason.UNREADABLE, f'{path}: not a regular file')
+    return open_binary(path)
 
 
 @contextlib.contextmanager

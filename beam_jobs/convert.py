@@ -4,12 +4,12 @@ OUT/dataset.json       what the records are (written last: without it the job is
 OUT/Split-*/clips-*    the records
 OUT/set_aside.csv      clips that could not be used: key, path, reason, detail
 OUT/report.json        counts
+OUT/plan.json          what was promised before (beam_jobs.plan_report)
 """
 
 import collections
 import csv
 import dataclasses
-import io
 import json
 import os
 import threading
@@ -17,17 +17,31 @@ from collections.abc import Callable
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from avmae_tf.config import MediaSpec
-from avmae_tf.data.records import Dataset, Shard, save_dataset, write_text
+from avmae_tf.data.examples import EXAMPLE
+from avmae_tf.data.files import is_remote, write_text, written
+from avmae_tf.data.records import Dataset, Shard, save_dataset
 from beam_jobs import video_to_examples
 from beam_jobs.manifests import Manifest
-from beam_jobs.video_to_examples import ShardPlan, ShardReport, VideoToExamples, plan_shards
+from beam_jobs.plan_report import report as plan_report
+from beam_jobs.runners import local_pipeline
+from beam_jobs.shards import (
+    REPORTS,
+    WORK,
+    Job,
+    ShardPlan,
+    job_of,
+    plan_shards,
+    read_report,
+    write_tasks,
+)
+from beam_jobs.video_to_examples import VideoToExamples
 
 SET_ASIDE_FILE, REPORT_FILE, JOB_FILE = 'set_aside.csv', 'report.json', 'job.json'
-POLL_SECONDS = 0.2
-LOCAL_OPTIONS = ('--runner=DirectRunner', '--direct_running_mode=multi_threading')
+PLAN_FILE = 'plan.json'
+POLL_SECONDS, REMOTE_POLL_SECONDS = 0.2, 5.0
+NUM_NAMED = 20  # clips set aside that a summary names; the file names all
 
 Progress = Callable[[int, int], None]  # clips done, clips in all
 
@@ -37,16 +51,18 @@ class Summary:
     """What a conversion did."""
 
     clips: int
-    set_aside: tuple[dict, ...]  # key, path, reason, detail
+    set_aside: tuple[dict, ...]  # the first of them: key, path, reason, detail
+    reasons: dict[str, int]  # clips set aside
     splits: dict[str, int]  # clips
     notes: dict[str, int]  # status -> clips
 
     @property
-    def reasons(self) -> dict[str, int]:
-        return dict(collections.Counter(row['reason'] for row in self.set_aside).most_common())
+    def num_set_aside(self) -> int:
+        return sum(self.reasons.values())
 
     def to_json(self) -> str:
-        fields = {**dataclasses.asdict(self), 'set_aside': self.reasons}
+        fields = dataclasses.asdict(self)
+        fields['set_aside'] = fields.pop('reasons')
         return json.dumps(fields, indent=2)
 
 
@@ -56,7 +72,8 @@ def convert(
     media: MediaSpec,
     *,
     num_shards: int | None = None,
-    make_pipeline: Callable[[], beam.Pipeline] | None = None,
+    record_format: str = EXAMPLE,
+    make_pipeline: Callable[[], beam.Pipeline] = local_pipeline,
     progress: Progress = lambda done, total: None,
 ) -> Summary:
     """Converts the clips of a manifest to records in `out`, or what is still missing of them.
@@ -64,34 +81,28 @@ def convert(
     Raises:
         ValueError: `out` holds the records of another job, or no clip could be used.
     """
-    plans = plan_shards(manifest, media, num_shards)
-    _claim(out, plans)
-    make_pipeline = make_pipeline or local_pipeline
+    plans, job = plan_shards(manifest, num_shards), job_of(manifest, media, record_format)
+    _claim(out, plans, job)
+    write_text(os.path.join(out, PLAN_FILE), plan_report(manifest).to_json())
+    tasks = write_tasks(out, plans, job)
     with _watched(out, plans, progress), make_pipeline() as pipeline:
-        _ = pipeline | beam.Create(plans) | VideoToExamples(out)
-    reports = [video_to_examples.read_report(os.path.join(out, p.report_path)) for p in plans]
-    return _conclude(out, manifest, media, plans[0].fingerprint, reports)
+        _ = pipeline | beam.Create(tasks) | VideoToExamples(out, job)
+    return _conclude(out, plans, job)
 
 
-def local_pipeline() -> beam.Pipeline:
-    """Threads of this process: the decoder and the JPEG encoder release the interpreter lock."""
-    options = [*LOCAL_OPTIONS, f'--direct_num_workers={os.cpu_count()}']
-    return beam.Pipeline(options=PipelineOptions(options))
-
-
-def _claim(out: str, plans: list[ShardPlan]):
+def _claim(out: str, plans: list[ShardPlan], job: Job):
     """Makes `out` the folder of this job; another job's folder is an error."""
     path = os.path.join(out, JOB_FILE)
-    job = {'fingerprint': plans[0].fingerprint, 'shards': [plan.path for plan in plans]}
+    claim = {'fingerprint': job.fingerprint, 'shards': [plan.path for plan in plans]}
     if tf.io.gfile.exists(path):
         with tf.io.gfile.GFile(path) as f:
-            if json.loads(f.read()) == job:
+            if json.loads(f.read()) == claim:
                 return
         raise ValueError(
             f'{out}: holds records of other videos, annotations or settings; '
             'give another folder, or delete this one'
         )
-    write_text(path, json.dumps(job))
+    write_text(path, json.dumps(claim))
 
 
 class _watched:
@@ -114,43 +125,48 @@ class _watched:
             self.progress(self.total, self.total)
 
     def _poll(self):
-        while not self.stop.wait(POLL_SECONDS):
-            done = 0
+        reports = os.path.join(self.out, REPORTS)
+        pause = REMOTE_POLL_SECONDS if is_remote(self.out) else POLL_SECONDS
+        while not self.stop.wait(pause):
+            listed = tf.io.gfile.listdir(reports) if tf.io.gfile.exists(reports) else []
+            finished, done = set(listed), 0
             for plan in self.plans:
-                finished = tf.io.gfile.exists(os.path.join(self.out, plan.report_path))
                 rows = video_to_examples.rows_done[plan.path]
-                done += len(plan.rows) if finished else rows
+                done += len(plan.rows) if os.path.basename(plan.report_path) in finished else rows
             self.progress(done, self.total)
 
 
-def _conclude(out, manifest, media, fingerprint, reports: list[ShardReport]) -> Summary:
-    if tf.io.gfile.exists(work := os.path.join(out, video_to_examples.WORK)):
-        tf.io.gfile.rmtree(work)
-    splits = collections.defaultdict(list)
-    set_aside, notes = [], collections.Counter()
-    for report in reports:
-        splits[report.split].append(Shard(path=report.path, num_examples=report.num_examples))
-        set_aside += report.set_aside
-        notes.update(report.notes)
+def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
+    """Puts the reports of all shards together; the description of the records comes last."""
+    splits, first = collections.defaultdict(list), []
+    reasons, notes = collections.Counter(), collections.Counter()
+    with written(os.path.join(out, SET_ASIDE_FILE)) as f:
+        table = csv.DictWriter(f, ('key', 'path', 'reason', 'detail'), lineterminator='\n')
+        table.writeheader()
+        for plan in plans:
+            report = read_report(os.path.join(out, plan.report_path))
+            splits[report.split].append(Shard(path=report.path, num_examples=report.num_examples))
+            table.writerows(report.set_aside)
+            reasons.update(row['reason'] for row in report.set_aside)
+            first += report.set_aside[: NUM_NAMED - len(first)]
+            notes.update(report.notes)
+    counts = {split: sum(s.num_examples for s in shards) for split, shards in splits.items()}
     summary = Summary(
-        clips=sum(report.num_examples for report in reports),
-        set_aside=tuple(set_aside),
-        splits={k: sum(s.num_examples for s in v) for k, v in splits.items()},
+        clips=sum(counts.values()),
+        set_aside=tuple(first),
+        reasons=dict(reasons.most_common()),
+        splits=counts,
         notes=dict(notes),
     )
-    text = io.StringIO()
-    table = csv.DictWriter(text, ('key', 'path', 'reason', 'detail'), lineterminator='\n')
-    table.writeheader()
-    table.writerows(set_aside)
-    write_text(os.path.join(out, SET_ASIDE_FILE), text.getvalue())
     write_text(os.path.join(out, REPORT_FILE), summary.to_json())
     if not summary.clips:
         raise ValueError(
-            f'{out}: none of {len(set_aside)} clips could be used {summary.reasons}; '
+            f'{out}: none of {summary.num_set_aside} clips could be used {summary.reasons}; '
             f'see {os.path.join(out, SET_ASIDE_FILE)}'
         )
-    dataset = Dataset(
-        media=media, classes=manifest.classes, splits=dict(splits), fingerprint=fingerprint
+    tf.io.gfile.rmtree(os.path.join(out, WORK))
+    save_dataset(
+        out,
+        Dataset(media=job.media, heads=job.heads, splits=dict(splits), fingerprint=job.fingerprint),
     )
-    save_dataset(out, dataset)
     return summary

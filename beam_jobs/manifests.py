@@ -1,182 +1,128 @@
-"""From annotations and a folder of videos to a manifest: every clip to convert, once.
+"""A manifest: every clip to convert, once, and the classes of its labels.
 
-A manifest is a folder with `rows.csv` (one clip a line) and `classes.txt` (one class a line, in
-the order of their indices). It holds size and time of every video, so that changed videos make
+On disk it is a folder with `rows.csv` (one clip a line) and `heads.json` (classes by head, in the
+order of their indices). It holds size and time of every video, so that changed videos make
 another manifest, and with it another cache key, on every pipeline runner.
 """
 
 import csv
 import dataclasses
+import functools
 import hashlib
-import io
+import json
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
-import tensorflow as tf
+from avmae_tf.data.files import open_text, write_text, written
 
-from avmae_tf.data.records import write_text
-
-ROWS_FILE, CLASSES_FILE = 'rows.csv', 'classes.txt'
-VIDEO_SUFFIXES = frozenset(
-    f'.{suffix}' for suffix in 'mp4 m4v mov webm mkv avi mpg mpeg ts 3gp flv ogv'.split()
-)
-SPLIT_NAMES = {'val': 'eval', 'valid': 'eval', 'validation': 'eval', 'test': 'eval'}
-EVAL_BUCKETS, NUM_BUCKETS = 1, 10  # where the annotations name no split: a tenth is held out
+ROWS_FILE, HEADS_FILE = 'rows.csv', 'heads.json'
 LABEL_SEPARATOR = '|'
+# What the file of a row holds: the video that its times are of, the segment alone, or either of
+# them (its length tells).
+VIDEO_FILE, SEGMENT_FILE, EITHER_FILE = 'video', 'segment', 'either'
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One clip: seconds from `start` to `end` of a video, all of it where both are None.
 
-    `modified_ns` is 0 for a video that is not there.
+    `video` tells videos apart, whatever their files are called. `modified_ns` is 0 for a file that
+    is not there.
     """
 
     key: str
+    video: str
     path: str
     split: str
-    labels: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # by head
     start: float | None = None
     end: float | None = None
+    holds: str = VIDEO_FILE
     size_bytes: int = 0
     modified_ns: int = 0
+
+    @property
+    def is_found(self) -> bool:
+        return self.modified_ns != 0
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it is by its annotation."""
+        return None if self.end is None else self.end - (self.start or 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """All clips of a job, in the order of the annotations, and the classes of their labels."""
+    """All clips of a job, in the order of the annotations, and the classes of each head."""
 
     rows: tuple[Row, ...]
-    classes: tuple[str, ...]
+    heads: Mapping[str, tuple[str, ...]]
+    named_twice: int = dataclasses.field(default=0, compare=False)  # clips, each in `rows` once
+
+    @property
+    def num_classes(self) -> int:
+        return sum(map(len, self.heads.values()))
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr(self.classes).encode())
-        for row in self.rows:
-            digest.update(repr(dataclasses.astuple(row)).encode())
-        return digest.hexdigest()[:16]
+        digest = _Digest()
+        digest.write(json.dumps(self.heads))
+        csv.writer(digest).writerows(row_lines(self.rows, self.heads))
+        return digest.sha.hexdigest()[:16]
 
 
-def bucket(text: str, count: int) -> int:
-    """A number below `count` that depends on `text` alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], 'big') % count
+class _Digest:
+    """What csv.writer takes for a file."""
+
+    def __init__(self):
+        self.sha = hashlib.sha256()
+
+    def write(self, text: str):
+        self.sha.update(text.encode())
 
 
-def _annotated(videos: Path, annotations: Path) -> Iterator[dict]:
-    with annotations.open(newline='', encoding='utf-8-sig') as f:
-        reader = csv.DictReader(f)
-        known = {'path', 'label', 'start', 'end', 'split'}
-        if 'path' not in (reader.fieldnames or ()):
-            raise ValueError(
-                f'{annotations}: the first line must name the columns path[,label][,start,end]'
-                f'[,split], got {reader.fieldnames}'
-            )
-        if unknown := set(reader.fieldnames) - known:
-            raise ValueError(
-                f'{annotations}: unknown columns {sorted(unknown)}; known are {sorted(known)}'
-            )
-        for line, fields in enumerate(reader, start=2):
-            if fields.get('path') is None or None in fields or None in fields.values():
-                raise ValueError(f'{annotations}, line {line}: not {len(reader.fieldnames)} fields')
-            yield {k: v.strip() for k, v in fields.items()} | {'line': line}
+_FIELDS = (
+    *('key', 'video', 'path', 'split', 'start', 'end', 'holds', 'size_bytes', 'modified_ns'),
+)
 
 
-def _found(videos: Path) -> Iterator[dict]:
-    for path in sorted(videos.rglob('*')):
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            yield {'path': str(path.relative_to(videos))}
+def row_lines(rows: Iterable[Row], heads: Iterable[str]) -> Iterator[list]:
+    """Rows as lines of a CSV file, after the line that names its columns."""
+    yield [*_FIELDS, *heads]
+    for row in rows:
+        labels = [LABEL_SEPARATOR.join(row.labels.get(head, ())) for head in heads]
+        yield [*(getattr(row, name) for name in _FIELDS), *labels]
 
 
-def _seconds(fields: dict, name: str, annotations) -> float | None:
-    text = fields.get(name)
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        where = f'{annotations}, line {fields["line"]}'
-        raise ValueError(f'{where}: {name} must be seconds, got {text!r}') from None
+def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:
+    """The rows that `row_lines` made lines of."""
 
+    @functools.cache
+    def labels(texts):
+        by_head = zip(heads, texts, strict=True)
+        return {head: tuple(text.split(LABEL_SEPARATOR)) for head, text in by_head if text}
 
-def _split(fields: dict) -> str:
-    if name := fields.get('split'):
-        return SPLIT_NAMES.get(name, name)
-    # by file, so that two clips of one video never lie on both sides
-    return 'eval' if bucket(fields['path'], NUM_BUCKETS) < EVAL_BUCKETS else 'train'
-
-
-def plan_folder(videos: str, annotations: str | None = None) -> Manifest:
-    """The manifest of a tree of videos and a CSV `path[,label][,start,end][,split]`.
-
-    Paths are relative to `videos`; several labels of a clip are separated by `|`. Without
-    annotations every video below the folder is an unlabelled clip. A clip named twice counts once.
-
-    Raises:
-        ValueError: the annotations cannot be read; it names the file, the line and the fix.
-    """
-    root = Path(videos)
-    if not root.is_dir():
-        raise ValueError(f'{videos}: no such folder of videos')
-    if annotations and not Path(annotations).is_file():
-        raise ValueError(f'{annotations}: no such annotation file')
-    source = _annotated(root, Path(annotations)) if annotations else _found(root)
-    rows = {}
-    for fields in source:
-        path = root / fields['path']
-        start, end = (_seconds(fields, name, annotations) for name in ('start', 'end'))
-        segment = '' if start is None and end is None else f'#{start or 0:g}-{end or "":g}'
-        key = fields['path'] + segment
-        stat = path.stat() if path.is_file() else None
-        label = fields.get('label') or ''
-        rows[key] = Row(
-            key=key,
-            path=str(path),
-            split=_split(fields),
-            labels=tuple(x for x in map(str.strip, label.split(LABEL_SEPARATOR)) if x),
-            start=start,
-            end=end,
-            size_bytes=stat.st_size if stat else 0,
-            modified_ns=stat.st_mtime_ns if stat else 0,
+    for fields in csv.DictReader(lines):
+        yield Row(
+            **{name: fields[name] for name in ('key', 'video', 'path', 'split', 'holds')},
+            labels=labels(tuple(fields[head] for head in heads)),
+            start=float(fields['start']) if fields['start'] else None,
+            end=float(fields['end']) if fields['end'] else None,
+            size_bytes=int(fields['size_bytes']),
+            modified_ns=int(fields['modified_ns']),
         )
-    if not rows:
-        raise ValueError(f'{annotations or videos}: names no video')
-    return Manifest(tuple(rows.values()), classes_of(rows.values()))
-
-
-def classes_of(rows: Iterable[Row]) -> tuple[str, ...]:
-    return tuple(sorted({label for row in rows for label in row.labels}))
-
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(Row))
 
 
 def write_manifest(folder: str, manifest: Manifest):
     """Writes both files of a manifest, each whole or not at all."""
-    lines = [_FIELDS]
-    for row in manifest.rows:
-        values = dataclasses.asdict(row) | {'labels': LABEL_SEPARATOR.join(row.labels)}
-        lines.append(['' if values[name] is None else values[name] for name in _FIELDS])
-    text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows(lines)
-    write_text(os.path.join(folder, CLASSES_FILE), ''.join(f'{c}\n' for c in manifest.classes))
-    write_text(os.path.join(folder, ROWS_FILE), text.getvalue())
+    write_text(os.path.join(folder, HEADS_FILE), json.dumps(manifest.heads))
+    with written(os.path.join(folder, ROWS_FILE)) as f:
+        csv.writer(f, lineterminator='\n').writerows(row_lines(manifest.rows, manifest.heads))
 
 
 def read_manifest(folder: str) -> Manifest:
     """The manifest that `write_manifest` wrote to `folder`."""
-    with tf.io.gfile.GFile(os.path.join(folder, CLASSES_FILE)) as f:
-        classes = tuple(f.read().splitlines())
-    with tf.io.gfile.GFile(os.path.join(folder, ROWS_FILE)) as f:
-        rows = tuple(
-            Row(
-                **{name: fields[name] for name in ('key', 'path', 'split')},
-                labels=tuple(filter(None, fields['labels'].split(LABEL_SEPARATOR))),
-                start=float(fields['start']) if fields['start'] else None,
-                end=float(fields['end']) if fields['end'] else None,
-                size_bytes=int(fields['size_bytes']),
-                modified_ns=int(fields['modified_ns']),
-            )
-            for fields in csv.DictReader(f)
-        )
-    return Manifest(rows, classes)
+    with open_text(os.path.join(folder, HEADS_FILE)) as f:
+        heads = {head: tuple(classes) for head, classes in json.load(f).items()}
+    with open_text(os.path.join(folder, ROWS_FILE)) as f:
+        return Manifest(tuple(rows_of(f, heads)), heads)

@@ -16,9 +16,20 @@ from beam_jobs.clip import MAX_SECONDS, Clip, Status, assemble, check_length
 from beam_jobs.container import SECOND_US, Reason, UnusableClip, as_unusable, open_media
 from beam_jobs.video_track import Pictures, read_pictures
 
-__all__ = ['MAX_SECONDS', 'Clip', 'Reason', 'Status', 'UnusableClip', 'decode_clip', 'decode_clips']
+__all__ = [
+    'MAX_SECONDS',
+    'Clip',
+    'Reason',
+    'Status',
+    'UnusableClip',
+    'decode_clip',
+    'decode_clips',
+    'is_cut_out',
+]
 
 MAX_START_US = 10**9 * SECOND_US  # what libav can seek to
+END_SLACK_SECONDS = 0.5  # by which a whole video may end before a segment of it does
+LENGTH_SLACK_SECONDS = 2.0  # by which a cut-out segment may be too long
 MAX_SKIP_SECONDS = 10  # a gap between segments that is decoded; a longer one is sought over
 
 Segment = tuple[float | None, float | None]
@@ -68,6 +79,22 @@ def decode_clips(
                 yield outcomes.pop(turn)
                 turn += 1
     yield from (outcomes[index] for index in sorted(outcomes))
+
+
+def is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
+    """Whether the file is that segment of a video alone, not the video.
+
+    So it is where the file ends before the segment does and is about as long as it.
+    """
+    try:
+        with as_unusable(path), open_media(path) as media:
+            length = (media.container.duration or math.inf) / SECOND_US
+    except UnusableClip:
+        return False  # decoding it will say why
+    return (
+        length < end_seconds - END_SLACK_SECONDS
+        and length < end_seconds - start_seconds + LENGTH_SLACK_SECONDS
+    )
 
 
 def _bounds(path: str, start_seconds, end_seconds) -> tuple[int, int | float]:

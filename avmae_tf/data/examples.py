@@ -1,11 +1,20 @@
 """THE record contract: what a record holds, how it is written, and how it is read.
 
+A record is a tf.train.Example, or, for loaders built on DMVR such as the authors', a
+tf.train.SequenceExample with frames and waveform in feature lists. Both are read by one function:
+the messages share their first field, so that the context of the one is the features of the other.
 Keys are those of MediaSequence / DMVR. A missing modality is an empty list, never a missing key.
-Shapes: F stored frames, S samples at 16 kHz.
+A clip has labels by head: what a classifier of its own is trained on.
+Shapes: F stored frames, S samples at 16 kHz, k labels of a head.
 """
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
+
+from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.data.heads import HEADS, LABEL
 
 KEY = 'clip/key'
 LABEL_INDEX = 'clip/label/index'
@@ -13,24 +22,41 @@ LABEL_TEXT = 'clip/label/text'
 FILENAME = 'video/filename'
 START_US = 'clip/start/timestamp'
 END_US = 'clip/end/timestamp'
-FRAMES = 'image/encoded'  # one JPEG each
+FRAMES = 'image/encoded'  # one JPEG each; DMVR: a feature each
 FRAME_RATE = 'image/fps'
 WAVEFORM = 'WAVEFORM/feature/bytes'  # one value: little-endian int16 samples
+WAVEFORM_FLOATS = 'WAVEFORM/feature/floats'  # DMVR: all samples in one feature, in [-1, 1]
 SAMPLE_RATE = 'audio/sample_rate'
 VALID_SAMPLES = 'audio/valid_samples'
 STATUS = 'media/status'
 FINGERPRINT = 'pipeline/fingerprint'
 
-_PARSED = {  # feature: dtype, of everything the input pipeline reads
+_PARSED = {  # feature: dtype, of everything the input pipeline reads beside labels
     KEY: tf.string,
-    LABEL_INDEX: tf.int64,
     FRAMES: tf.string,
     FRAME_RATE: tf.float32,
     WAVEFORM: tf.string,
+    WAVEFORM_FLOATS: tf.float32,
+    START_US: tf.int64,
+    END_US: tf.int64,
 }
+_PARSED_LISTS = {FRAMES: tf.string, WAVEFORM_FLOATS: tf.float32}
+BYTES_PER_SAMPLE = 2
+EXAMPLE, DMVR = FORMATS = ('example', 'dmvr')
+INT16_SCALE = 32768.0
+
+
+def label_index_key(head: str) -> str:
+    return LABEL_INDEX if head == LABEL else f'clip/label/{head}/index'
+
+
+def label_text_key(head: str) -> str:
+    return LABEL_TEXT if head == LABEL else f'clip/label/{head}/text'
 
 
 def _feature(value) -> tf.train.Feature:
+    if isinstance(value, np.ndarray):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=value))
     values = list(value) if isinstance(value, list | tuple) else [value]
     if not values:
         return tf.train.Feature()
@@ -42,12 +68,16 @@ def _feature(value) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
+def _features(values: Mapping) -> tf.train.Features:
+    return tf.train.Features(feature={k: _feature(v) for k, v in values.items()})
+
+
 def write_example(
     *,
     key: str,
     filename: str,
-    label_indices: tuple[int, ...],
-    label_texts: tuple[str, ...],
+    label_indices: Mapping[str, tuple[int, ...]],
+    label_texts: Mapping[str, tuple[str, ...]],
     start_us: int,
     end_us: int,
     frames: tuple[bytes, ...],
@@ -57,42 +87,103 @@ def write_example(
     valid_samples: int,
     status: tuple[str, ...],
     fingerprint: str,
+    record_format: str = EXAMPLE,
 ) -> bytes:
-    """A serialized tf.train.Example of one clip; `waveform` is int16 [S]."""
+    """One clip, serialized; `waveform` is int16 [S], labels are by head."""
     features = {
         KEY: key,
         FILENAME: filename,
-        LABEL_INDEX: label_indices,
-        LABEL_TEXT: label_texts,
+        LABEL_INDEX: (),
+        LABEL_TEXT: (),
+        **{label_index_key(head): indices for head, indices in label_indices.items()},
+        **{label_text_key(head): texts for head, texts in label_texts.items()},
         START_US: start_us,
         END_US: end_us,
-        FRAMES: frames,
         FRAME_RATE: float(frames_per_second),
-        WAVEFORM: (waveform.astype('<i2').tobytes(),) if len(waveform) else (),
         SAMPLE_RATE: sample_rate_hz,
         VALID_SAMPLES: valid_samples,
         STATUS: status,
         FINGERPRINT: fingerprint,
     }
-    features = {k: _feature(v) for k, v in features.items()}
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+    if record_format == DMVR:
+        lists = {
+            FRAMES: frames,
+            WAVEFORM_FLOATS: (waveform / np.float32(INT16_SCALE),) if len(waveform) else (),
+        }
+        record = tf.train.SequenceExample(
+            context=_features(features),
+            feature_lists=tf.train.FeatureLists(
+                feature_list={
+                    k: tf.train.FeatureList(feature=map(_feature, v)) for k, v in lists.items()
+                }
+            ),
+        )
+    else:
+        samples = (waveform.astype('<i2').tobytes(),) if len(waveform) else ()
+        record = tf.train.Example(
+            features=_features({**features, FRAMES: frames, WAVEFORM: samples})
+        )
+    return record.SerializeToString(deterministic=True)
 
 
-def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One serialized record to its key, labels [k], frames [F] (JPEG), rate, waveform [S].
-
-    The waveform is float32 in [-1, 1].
-    """
-    parsed = tf.io.parse_single_example(
-        serialized, {k: tf.io.VarLenFeature(dtype) for k, dtype in _PARSED.items()}
+def _parse(serialized: tf.Tensor, more: Mapping[str, tf.DType]) -> dict[str, tf.Tensor]:
+    """All values by key of what is read of every record and of `more`, in either form."""
+    context, lists = tf.io.parse_single_sequence_example(
+        serialized,
+        {k: tf.io.VarLenFeature(dtype) for k, dtype in (_PARSED | more).items()},
+        {k: tf.io.VarLenFeature(dtype) for k, dtype in _PARSED_LISTS.items()},
     )
-    parsed = {k: v.values for k, v in parsed.items()}
+    values = {k: v.values for k, v in context.items()}
+    return values | {k: tf.concat([values[k], v.values], axis=0) for k, v in lists.items()}
+
+
+def parse_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
+    """One serialized record to its key, labels, frames [F] (JPEG), rate, waveform [S].
+
+    Labels are {head: int64 [k]} of the `heads` asked for; the waveform is float32 in [-1, 1].
+    Records of others may lack the key, and the rate: it follows from the clip's times, or from the
+    length of its sound.
+    """
+    parsed = _parse(serialized, {label_index_key(head): tf.int64 for head in heads})
     samples = tf.io.decode_raw(tf.strings.reduce_join(parsed[WAVEFORM]), tf.int16)
+    samples = tf.cast(samples, tf.float32) / INT16_SCALE
+    waveform = tf.concat([samples, parsed[WAVEFORM_FLOATS]], axis=0)
     return {
         'key': tf.strings.reduce_join(parsed[KEY]),
-        'labels': parsed[LABEL_INDEX],
+        'labels': {head: parsed[label_index_key(head)] for head in heads},
         'frames': parsed[FRAMES],
-        'frames_per_second': tf.reduce_max(parsed[FRAME_RATE]),
-        'waveform': tf.cast(samples, tf.float32) / 32768.0,
+        'frames_per_second': _frame_rate(parsed, tf.size(waveform)),
+        'waveform': waveform,
     }
+
+
+def measure_example(serialized: tf.Tensor) -> dict:
+    """What there is to count in one serialized record; its media stay undecoded.
+
+    Labels of all heads as {head: int64 [k]}, their texts as {head: string [k]} (none where the
+    writer left them out), num_frames, frames_per_second, num_samples and sample_rate_hz.
+    """
+    indices = {label_index_key(head): tf.int64 for head in HEADS}
+    texts = {label_text_key(head): tf.string for head in HEADS}
+    parsed = _parse(serialized, {**indices, **texts, SAMPLE_RATE: tf.int64})
+    num_bytes = tf.reduce_sum(tf.strings.length(parsed[WAVEFORM]))
+    num_samples = num_bytes // BYTES_PER_SAMPLE + tf.size(parsed[WAVEFORM_FLOATS])
+    return {
+        'labels': {head: parsed[label_index_key(head)] for head in HEADS},
+        'texts': {head: parsed[label_text_key(head)] for head in HEADS},
+        'num_frames': tf.size(parsed[FRAMES]),
+        'frames_per_second': _frame_rate(parsed, num_samples),
+        'num_samples': num_samples,
+        'sample_rate_hz': tf.concat([parsed[SAMPLE_RATE], [SAMPLE_RATE_HZ]], axis=0)[0],
+    }
+
+
+def _frame_rate(parsed: dict[str, tf.Tensor], num_samples: tf.Tensor) -> tf.Tensor:
+    span_us = tf.reduce_sum(parsed[END_US]) - tf.reduce_sum(parsed[START_US])
+    seconds = tf.where(
+        span_us > 0,
+        tf.cast(span_us, tf.float32) / 1e6,
+        tf.cast(num_samples, tf.float32) / SAMPLE_RATE_HZ,
+    )
+    derived = tf.cast(tf.size(parsed[FRAMES]), tf.float32) / seconds
+    return tf.concat([parsed[FRAME_RATE], [derived]], axis=0)[0]

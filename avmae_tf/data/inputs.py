@@ -1,8 +1,10 @@
 """Records to batches, in an order that is a function of the seed and the position alone.
 
-Every epoch permutes the shards. A worker reads its own shards in groups; within a group records
-are interleaved and shuffled. A run that resumes at step s skips to its group by arithmetic and
-reads over the rest of it, so no state is saved and no clip is seen twice.
+Every epoch permutes the shards and deals them out to the workers. A worker reads its own shards
+in groups; within a group records are interleaved and shuffled. The step that a checkpoint holds is
+all the state there is: a run that resumes skips to its group by arithmetic and reads over the rest
+of it, and the clips that it draws next are those it would have drawn. Every clip's augmentation is
+drawn from the seed, the worker and the clip's position.
 
 Shapes: B clips of a batch, T frames, C classes.
 """
@@ -13,14 +15,15 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO, TrainingConfig
-from avmae_tf.data.audio import log_mel, take_samples
+from avmae_tf.config import TrainingConfig
 from avmae_tf.data.examples import parse_example
+from avmae_tf.data.heads import EVENT, EVENT_SECONDS
 from avmae_tf.data.records import Dataset
-from avmae_tf.data.video import blank_frames, decode_frames, frame_indices, window_seconds
+from avmae_tf.data.views import testing_views, training_view
 
 SHARDS_IN_GROUP = 16
-SHUFFLE_WINDOW = 512  # records held in memory; shards already hold clips in random order
+SHUFFLE_WINDOW = 256  # records held in memory; shards already hold clips in random order
+BATCHES_AHEAD = 2  # a batch of the paper is gigabytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,81 +34,27 @@ class Worker:
     count: int = 1
 
 
-def durations(clip: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Seconds of stored video and of stored audio, float32 scalars; 0 where there is none."""
-    video = tf.cast(tf.size(clip['frames']), tf.float32) / clip['frames_per_second']
-    audio = tf.cast(tf.size(clip['waveform']), tf.float32) / SAMPLE_RATE_HZ
-    return video, audio
-
-
-def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:
-    """Seconds at which video and audio start: the audio at the same proportion of the clip.
-
-    `fraction` in [0, 1] places the video window among those that fit; the audio goes round at
-    the end of the clip.
-    """
-    video, audio = durations(clip)
-    if VIDEO not in config.modalities:
-        return tf.constant(0.0), fraction * tf.maximum(audio - config.audio.seconds, 0.0)
-    start = fraction * tf.maximum(video - window_seconds(config.video), 0.0)
-    return start, tf.math.divide_no_nan(start, video) * audio
-
-
-def testing_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:
-    """Seconds at which video and audio start, each among the windows that fit."""
-    video, audio = durations(clip)
-    return (
-        fraction * tf.maximum(video - window_seconds(config.video), 0.0),
-        fraction * tf.maximum(audio - config.audio.seconds, 0.0),
-    )
-
-
-def view(clip, config: TrainingConfig, starts, corner) -> dict[str, tf.Tensor]:
-    """One view of a parsed clip: {video: [T, H, W, 3], audio: [frames, 128, 1]}.
-
-    `starts` are seconds in video and audio, `corner` in [0, 1]^2 places the crop. The same
-    function serves training, evaluation and the served graph.
-    """
-    inputs = {}
-    if VIDEO in config.modalities:
-        num_stored, rate = tf.size(clip['frames']), clip['frames_per_second']
-
-        def decode():
-            chosen = frame_indices(starts[0], num_stored, rate, config.video)
-            return decode_frames(tf.gather(clip['frames'], chosen), config.video, corner)
-
-        inputs[VIDEO] = tf.cond(num_stored > 0, decode, lambda: blank_frames(config.video))
-    if AUDIO in config.modalities:
-        begin = tf.cast(tf.round(starts[1] * SAMPLE_RATE_HZ), tf.int32)
-        samples = take_samples(clip['waveform'], begin, config.audio.num_samples)
-        inputs[AUDIO] = log_mel(samples, config.audio)
-    return inputs
-
-
-def testing_views(clip, config: TrainingConfig, num_views: int) -> dict[str, tf.Tensor]:
-    """`num_views` evenly spaced centre crops, each input with a leading axis of views."""
-    views = [
-        view(clip, config, testing_starts(clip, config, fraction), tf.constant([0.5, 0.5]))
-        for fraction in (np.linspace(0.0, 1.0, num_views) if num_views > 1 else [0.5])
-    ]
-    return tf.nest.map_structure(lambda *x: tf.stack(x), *views)
-
-
-def training_view(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
-    """A random window and crop, and where the recipe says so a random flip; `seed` is [2]."""
-    start, x, y, flip = tf.unstack(tf.random.stateless_uniform([4], seed))
-    corner = tf.stack([y, x]) if config.random_crop else tf.constant([0.5, 0.5])
-    inputs = view(clip, config, training_starts(clip, config, start), corner)
-    if VIDEO in inputs and config.random_flip:
-        frames = inputs[VIDEO]
-        inputs[VIDEO] = tf.cond(flip < 0.5, lambda: tf.reverse(frames, [2]), lambda: frames)
-    return inputs
-
-
 def shard_order(epoch, slots, *, num_shards: int, seed: int) -> tf.Tensor:
     """Shards that `slots` of an epoch hold: a permutation of range(num_shards) for each epoch."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.experimental.index_shuffle(slots, key, num_shards - 1)
+
+
+def shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
+    """`Dataset.shuffle` by `seed` [2] alone, where the method would mix in the global seed.
+
+    `seed` must not be (0, 0), which stands for a random one.
+    """
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(records),
+        buffer_size=SHUFFLE_WINDOW,
+        seed=seed[0],
+        seed2=seed[1],
+        reshuffle_each_iteration=False,
+        output_types=[tf.string],
+        output_shapes=[[]],
+    )
+    return tf.data.experimental.from_variant(shuffled, records.element_spec)
 
 
 def shuffled_records(
@@ -127,10 +76,6 @@ def shuffled_records(
         slots = slots * worker.count + worker.index
         return shard_order(group // groups_in_epoch, slots, num_shards=num_shards, seed=seed)
 
-    def shuffle(window, group, index):
-        key = tf.random.experimental.stateless_fold_in(tf.stack([seed_key, group]), index)
-        return tf.random.experimental.stateless_shuffle(window, key)
-
     def records_of(group):
         files = tf.data.Dataset.from_tensor_slices(tf.gather(tf.constant(paths), shards_of(group)))
         records = files.interleave(
@@ -139,8 +84,7 @@ def shuffled_records(
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        windows = records.batch(SHUFFLE_WINDOW).enumerate()
-        return windows.map(lambda i, window: shuffle(window, group, i)).unbatch()
+        return shuffle(records, tf.stack([seed_key, group + 1]))
 
     group, skip = 0, start
     if worker.count == 1:
@@ -153,7 +97,19 @@ def shuffled_records(
 
 def one_hot(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     """Label indices [k] to [C]: 1 for each of them; all 0 for an unlabelled clip."""
-    return tf.reduce_sum(tf.one_hot(labels, num_classes), axis=0)
+    return tf.minimum(tf.reduce_sum(tf.one_hot(labels, num_classes), axis=0), 1.0)
+
+
+def targets(labels: dict[str, tf.Tensor], dataset: Dataset) -> dict[str, tf.Tensor]:
+    """Labels of a clip to targets by head: [C], of EVENT [seconds, C]."""
+    by_head = {}
+    for head, classes in dataset.heads.items():
+        if head == EVENT:
+            by_second = tf.ensure_shape(labels[head], [EVENT_SECONDS])
+            by_head[head] = tf.one_hot(by_second, len(classes))
+        else:
+            by_head[head] = one_hot(labels[head], len(classes))
+    return by_head
 
 
 def training_batches(
@@ -165,18 +121,20 @@ def training_batches(
     start: int = 0,
     worker: Worker = Worker(),
 ) -> tf.data.Dataset:
-    """Endless batches of the split 'train': inputs by modality and 'label' [B, C].
+    """Endless batches of the split 'train': inputs by modality, targets by head.
+
+    Frames are uint8, for `normalise` on the device. Targets are 'label', 'noun', 'verb' [B, C] or
+    'event' [B, seconds, C], float32: those of the dataset's heads.
 
     `start` counts this worker's clips that earlier runs have already seen.
     """
     shards = dataset.shards('train')
 
     def prepare(position, serialized):
-        clip = parse_example(serialized)
+        clip = parse_example(serialized, dataset.heads)
         stream = tf.stack([tf.constant(config.seed, tf.int64), tf.cast(worker.index, tf.int64)])
         seed = tf.random.experimental.stateless_fold_in(stream, position)
-        label = one_hot(clip['labels'], len(dataset.classes))
-        return {**training_view(clip, config, seed), 'label': label}
+        return {**training_view(clip, config, seed), **targets(clip['labels'], dataset)}
 
     records = shuffled_records(
         [os.path.join(folder, s.path) for s in shards],
@@ -186,7 +144,7 @@ def training_batches(
         worker=worker,
     )
     batches = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return batches.batch(batch_size, drop_remainder=True).prefetch(BATCHES_AHEAD)
 
 
 def testing_batches(
@@ -196,6 +154,7 @@ def testing_batches(
     *,
     batch_size: int,
     num_views: int,
+    num_crops: int = 1,
     split: str = 'eval',
 ) -> tf.data.Dataset:
     """Every clip of `split` once, in the order of the shards, with a leading axis of views.
@@ -205,9 +164,9 @@ def testing_batches(
     paths = [os.path.join(folder, s.path) for s in dataset.shards(split)]
 
     def prepare(serialized):
-        clip = parse_example(serialized)
-        label = one_hot(clip['labels'], len(dataset.classes))
-        return {**testing_views(clip, config, num_views), 'label': label, 'weight': 1.0}
+        clip = parse_example(serialized, dataset.heads)
+        views = testing_views(clip, config, num_views, num_crops)
+        return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
 
     clips = tf.data.TFRecordDataset(paths).map(
         prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -215,4 +174,4 @@ def testing_batches(
     missing = -dataset.num_examples(split) % batch_size
     filler = clips.take(1).map(lambda clip: {**clip, 'weight': 0.0}).repeat(missing)
     batches = clips.concatenate(filler).batch(batch_size, drop_remainder=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return batches.prefetch(BATCHES_AHEAD)

@@ -1,15 +1,18 @@
 """A folder of records: shards of TFRecord files beside `dataset.json`, which describes them.
 
-dataset.json                          classes, media settings, shards and their counts
+dataset.json                          classes by head, media settings, shards and their counts
 Split-train/clips-00000-of-00004      TFRecord, uncompressed (TFX's layout of a split)
 Split-eval/...
 """
 
 import os
 
+import pydantic
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec, Spec
+from avmae_tf.data.files import write_text
+from avmae_tf.data.heads import HEADS, LABEL, Classes
 
 DATASET_FILE = 'dataset.json'
 
@@ -25,9 +28,21 @@ class Dataset(Spec):
     """What a folder of records holds."""
 
     media: MediaSpec
-    classes: tuple[str, ...] = ()
+    heads: Classes = pydantic.Field(default_factory=dict)  # by head, in the order of HEADS
     splits: dict[str, tuple[Shard, ...]]
     fingerprint: str  # of the manifest and the settings that the records were made from
+
+    @pydantic.field_validator('heads')
+    @classmethod
+    def _known(cls, heads):
+        if unknown := set(heads) - set(HEADS):
+            raise ValueError(f'heads must be of {HEADS}, got {sorted(unknown)}')
+        return {head: heads[head] for head in HEADS if head in heads}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the head 'label'; none where clips are unlabelled or have other heads."""
+        return self.heads.get(LABEL, ())
 
     def num_examples(self, split: str) -> int:
         return sum(shard.num_examples for shard in self.shards(split))
@@ -41,15 +56,6 @@ class Dataset(Spec):
                 f'{sorted(k for k, v in self.splits.items() if any(s.num_examples for s in v))}'
             )
         return shards
-
-
-def write_text(path: str, text: str):
-    """Writes a file whole or not at all."""
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    temporary = f'{path}.{os.getpid()}.tmp'
-    with tf.io.gfile.GFile(temporary, 'w') as f:
-        f.write(text)
-    tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
 def load_dataset(folder: str) -> Dataset:

@@ -9,19 +9,18 @@ Shapes: T frames, H rows, W columns. Places are fractions of the picture, x to t
 """
 
 import colorsys
-import contextlib
 import dataclasses
 import json
 import math
 import os
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.data.files import exists, names_in, open_text, replaced, write_text
 
 SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative inside
     'square': lambda u, v: np.maximum(abs(u), abs(v + 0.08)) - 0.92,
@@ -164,10 +163,10 @@ def _note(timbre, pitch_hz, num_samples, rng):
 
 
 def encode_mp4(
-    path: str | os.PathLike, frames: np.ndarray, waveform: np.ndarray, *, frames_per_second: float
+    path: str, frames: np.ndarray, waveform: np.ndarray, *, frames_per_second: float
 ) -> None:
     """Writes MPEG-4 video and AAC sound; `path` appears whole or not at all."""
-    with _whole(Path(path)) as temporary, av.open(str(temporary), 'w', format='mp4') as container:
+    with replaced(os.fspath(path)) as name, av.open(name, 'w', format='mp4') as container:
         rate = Fraction(frames_per_second).limit_denominator(1000)
         options = {'flags': '+bitexact', 'threads': '1'}
         picture = container.add_stream('mpeg4', rate, {**options, 'qmin': '2', 'qmax': '4'})
@@ -192,7 +191,7 @@ def write_clips(
     seed: int = 0,
     style: ClipStyle = ClipStyle(),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Path:
+) -> str:
     """Writes clips of balanced classes and `annotations.csv` (path, label, split); returns that.
 
     `clips.json` comes first and says what the folder is to hold, so that an interrupted call is
@@ -201,7 +200,7 @@ def write_clips(
     counts = dict(zip(SPLITS, (num_train, num_eval), strict=True))
     if min(counts.values()) < 0 or not any(counts.values()):
         raise ValueError(f'the numbers of clips must be at least 0 and not both 0, got {counts}')
-    out = Path(out)
+    out = os.fspath(out)
     settings = {'design': DESIGN, 'seed': seed, 'style': dataclasses.asdict(style)}
     settings.update({f'num_{split}': count for split, count in counts.items()})
     _claim(out, settings)
@@ -210,40 +209,31 @@ def write_clips(
         for index in range(counts[split]):
             label = index % len(CLASSES)
             name = f'{split}/{index:05d}-{CLASSES[label].replace("+", "-")}.mp4'
-            if not (out / name).exists():
+            if not exists(os.path.join(out, name)):
                 clip_seed = (2 * seed + split_index) * 1_000_000 + index
                 clip = draw_clip(label, clip_seed, style)
-                encode_mp4(out / name, *clip, frames_per_second=style.frames_per_second)
+                path = os.path.join(out, name)
+                encode_mp4(path, *clip, frames_per_second=style.frames_per_second)
             lines.append(f'{name},{CLASSES[label]},{split}')
             progress(len(lines) - 1, sum(counts.values()))
-    with _whole(out / 'annotations.csv') as temporary:
-        temporary.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    return out / 'annotations.csv'
+    annotations = os.path.join(out, 'annotations.csv')
+    write_text(annotations, '\n'.join(lines) + '\n')
+    return annotations
 
 
-def _claim(folder, settings):
+def _claim(folder: str, settings: dict):
     """Marks `folder` as the place of these clips, or refuses one that holds anything else."""
-    marker = folder / 'clips.json'
-    held = json.loads(marker.read_text(encoding='utf-8')) if marker.exists() else {}
+    marker = os.path.join(folder, 'clips.json')
+    held = {}
+    if exists(marker):
+        with open_text(marker) as f:
+            held = json.load(f)
     other = [name for name in settings if held.get(name) != settings[name]]
     if not other:
         return
-    if any(folder.glob('[!.]*')):
+    if any(not name.startswith('.') for name in names_in(folder)):
         raise ValueError(
             f'{folder} is not empty and not of these clips (clips.json has not the same '
             f'{", ".join(other)}): choose another folder or delete this one'
         )
-    with _whole(marker) as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + '\n', encoding='utf-8')
-
-
-@contextlib.contextmanager
-def _whole(path):
-    """A temporary name beside `path`, which becomes `path` on success and nothing on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(marker, json.dumps(settings, indent=2) + '\n')

@@ -6,16 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
-from avmae_tf.data.examples import KEY, LABEL_TEXT
+from avmae_tf.data.examples import DMVR, KEY, LABEL_TEXT
+from avmae_tf.data.inputs import training_batches
 from avmae_tf.data.records import load_dataset
 from beam_jobs import video_to_examples
 from beam_jobs.convert import convert
-from beam_jobs.manifests import Row, plan_folder, read_manifest, write_manifest
-from beam_jobs.video_to_examples import WORK, plan_shards
+from beam_jobs.datasets import plan_dataset
+from beam_jobs.manifests import Row, read_manifest, write_manifest
+from beam_jobs.shards import WORK, plan_shards
 
 MEDIA = MediaSpec(shorter_side_px=32)
 
@@ -43,21 +46,23 @@ def test_annotations_become_rows(tmp_path):
     path = write_annotations(
         tmp_path, 'path,label,start,end,split', 'a.mp4,dog|cat,1.5,3,train', 'gone.mp4,dog,,,test'
     )
-    manifest = plan_folder(str(tmp_path), path)
+    manifest = plan_dataset(str(tmp_path), path)
     first, second = manifest.rows
     assert (first.key, first.labels, first.start, first.end) == (
-        'a.mp4#1.5-3', ('dog', 'cat'), 1.5, 3.0,
+        'a.mp4#1.5-3', {'label': ('dog', 'cat')}, 1.5, 3.0,
     )  # fmt: skip
     assert first.size_bytes == 4 and first.modified_ns > 0
-    assert second == Row('gone.mp4', str(tmp_path / 'gone.mp4'), 'eval', ('dog',))
-    assert manifest.classes == ('cat', 'dog')
+    assert second == Row(
+        'gone.mp4', 'gone.mp4', str(tmp_path / 'gone.mp4'), 'eval', {'label': ('dog',)}
+    )
+    assert manifest.heads == {'label': ('cat', 'dog')}
 
 
 def test_without_annotations_every_video_counts(tmp_path):
     (tmp_path / 'sub').mkdir()
     for name in ('a.mp4', 'sub/b.WEBM', 'notes.txt'):
         (tmp_path / name).touch()
-    assert [row.key for row in plan_folder(str(tmp_path)).rows] == ['a.mp4', 'sub/b.WEBM']
+    assert [row.key for row in plan_dataset(str(tmp_path)).rows] == ['a.mp4', 'sub/b.WEBM']
 
 
 @pytest.mark.parametrize(
@@ -72,26 +77,26 @@ def test_without_annotations_every_video_counts(tmp_path):
 )
 def test_bad_annotations_are_named(tmp_path, lines, message):
     with pytest.raises(ValueError, match=message):
-        plan_folder(str(tmp_path), write_annotations(tmp_path, *lines))
+        plan_dataset(str(tmp_path), write_annotations(tmp_path, *lines))
 
 
 def test_a_manifest_reads_back_and_knows_when_a_video_changed(clips, tmp_path):
-    manifest = plan_folder(str(clips.parent), str(clips))
+    manifest = plan_dataset(str(clips.parent), str(clips))
     write_manifest(str(tmp_path), manifest)
     assert read_manifest(str(tmp_path)) == manifest
     other = tmp_path / 'videos'
     shutil.copytree(clips.parent, other)
-    before = plan_folder(str(other), str(other / 'annotations.csv'))
+    before = plan_dataset(str(other), str(other / 'annotations.csv'))
     video = next((other / 'train').glob('*.mp4'))
     video.write_bytes(video.read_bytes() + b'0')
-    after = plan_folder(str(other), str(other / 'annotations.csv'))
+    after = plan_dataset(str(other), str(other / 'annotations.csv'))
     assert before.fingerprint != after.fingerprint
 
 
 def test_shards_are_planned_alike_and_hold_every_clip_once(clips):
-    manifest = plan_folder(str(clips.parent), str(clips))
-    plans = plan_shards(manifest, MEDIA, num_shards=3)
-    assert plans == plan_shards(manifest, MEDIA, num_shards=3)
+    manifest = plan_dataset(str(clips.parent), str(clips))
+    plans = plan_shards(manifest, num_shards=3)
+    assert plans == plan_shards(manifest, num_shards=3)
     assert [plan.path for plan in plans] == [
         'Split-eval/clips-00000-of-00001',
         *(f'Split-train/clips-0000{i}-of-00003' for i in range(3)),
@@ -103,7 +108,7 @@ def test_shards_are_planned_alike_and_hold_every_clip_once(clips):
 def test_clips_of_one_video_stay_in_one_shard(tmp_path):
     lines = [f'v{i % 5}.mp4,{i},{i + 1},train' for i in range(40)]
     path = write_annotations(tmp_path, 'path,start,end,split', *lines)
-    plans = plan_shards(plan_folder(str(tmp_path), path), MEDIA, num_shards=4)
+    plans = plan_shards(plan_dataset(str(tmp_path), path), num_shards=4)
     homes = {(row.path, plan.index) for plan in plans for row in plan.rows}
     assert len(homes) == 5
 
@@ -134,7 +139,7 @@ def test_what_cannot_be_used_is_set_aside_by_name_and_reason(clips, tmp_path):
         'truncated.mp4,train', 'text.mp4,train', 'gone.mp4,train',
     )  # fmt: skip
     out = tmp_path / 'out'
-    summary = convert(plan_folder(str(videos), path), str(out), MEDIA)
+    summary = convert(plan_dataset(str(videos), path), str(out), MEDIA)
     assert summary.clips == 3
     reasons = {row['key']: row['reason'] for row in summary.set_aside}
     assert reasons == {
@@ -150,12 +155,12 @@ def test_what_cannot_be_used_is_set_aside_by_name_and_reason(clips, tmp_path):
 def test_an_interrupted_conversion_converts_only_what_is_missing(
     clips, records, tmp_path, monkeypatch
 ):
-    manifest = plan_folder(str(clips.parent), str(clips))
+    manifest = plan_dataset(str(clips.parent), str(clips))
     out = tmp_path / 'out'
     shutil.copytree(records, out)
     # as a kill leaves it: one shard without its report, one with neither, half a shard
     (out / 'dataset.json').unlink()
-    missing = plan_shards(manifest, MEDIA)[2:4]
+    missing = plan_shards(manifest)[2:4]
     for plan in missing:
         (out / plan.report_path).unlink()
     (out / missing[0].path).unlink()
@@ -163,19 +168,19 @@ def test_an_interrupted_conversion_converts_only_what_is_missing(
 
     real, converted = video_to_examples.convert_rows, []
 
-    def convert_rows(plan):
-        converted.append(plan.path)
-        return real(plan)
+    def convert_rows(rows, job):
+        converted.append(rows)
+        return real(rows, job)
 
     monkeypatch.setattr(video_to_examples, 'convert_rows', convert_rows)
     convert(manifest, str(out), MEDIA)
-    assert sorted(converted) == [plan.path for plan in missing]
+    assert sorted(converted, key=str) == sorted((list(p.rows) for p in missing), key=str)
     assert contents(out) == contents(records)
     assert sorted(os.listdir(out)) == sorted(os.listdir(records))
 
 
 def test_a_folder_of_another_job_is_refused(clips, records):
-    manifest = plan_folder(str(clips.parent), str(clips))
+    manifest = plan_dataset(str(clips.parent), str(clips))
     with pytest.raises(ValueError, match='holds records of other videos'):
         convert(manifest, records, MediaSpec(shorter_side_px=48))
 
@@ -183,4 +188,28 @@ def test_a_folder_of_another_job_is_refused(clips, records):
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     (tmp_path / 'a.mp4').write_text('no')
     with pytest.raises(ValueError, match=r"none of 1 clips could be used \{'unreadable': 1\}"):
-        convert(plan_folder(str(tmp_path)), str(tmp_path / 'out'), MEDIA)
+        convert(plan_dataset(str(tmp_path)), str(tmp_path / 'out'), MEDIA)
+
+
+def test_what_was_missing_when_planned_is_not_looked_for(clips, tmp_path):
+    good = next((clips.parent / 'train').glob('*.mp4'))
+    shutil.copy(good, tmp_path / 'a.mp4')
+    path = write_annotations(tmp_path, 'path', 'a.mp4', 'late.mp4')
+    manifest = plan_dataset(str(tmp_path), path)
+    shutil.copy(good, tmp_path / 'late.mp4')
+    summary = convert(manifest, str(tmp_path / 'out'), MEDIA)
+    assert summary.clips == 1 and summary.reasons == {'missing': 1}
+
+
+def test_training_on_the_dmvr_form_is_training_on_ours(clips, records, tmp_path, pretrain_config):
+    manifest, out = plan_dataset(str(clips.parent), str(clips)), str(tmp_path)
+    convert(manifest, out, MEDIA, record_format=DMVR)
+    with pytest.raises(ValueError, match='holds records of other videos, annotations or settings'):
+        convert(manifest, out, MEDIA)
+    batches = [
+        next(iter(training_batches(folder, load_dataset(folder), pretrain_config, batch_size=8)))
+        for folder in (records, out)
+    ]
+    assert batches[0].keys() == batches[1].keys() == {'video', 'audio', 'label'}
+    for name, batch in batches[0].items():
+        np.testing.assert_array_equal(batch, batches[1][name])

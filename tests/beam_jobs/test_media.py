@@ -329,7 +329,7 @@ def test_no_permission_is_unreadable_and_a_bug_is_told_apart(tmp_path, monkeypat
     path = tmp_path / 'clip.mp4'
     write_movie(path)
     with monkeypatch.context() as patch:
-        patch.setattr(container, 'open', refuse, raising=False)
+        patch.setattr(container, 'open_binary', refuse)
         with pytest.raises(UnusableClip, match='Permission denied') as caught:
             decode_clip(str(path), SPEC)
     assert caught.value.reason is Reason.UNREADABLE
@@ -339,28 +339,15 @@ def test_no_permission_is_unreadable_and_a_bug_is_told_apart(tmp_path, monkeypat
     assert caught.value.reason is Reason.INTERNAL_ERROR
 
 
-def test_remote_files_are_read_through_beam(tmp_path, monkeypatch):
+def test_remote_files_are_read_through_tensorflow(tmp_path):
     path = tmp_path / 'clip.mp4'
-    write_movie(path)
-    opened = []
-
-    class FileSystems:
-        @staticmethod
-        def exists(url):
-            return url == 'gs://bucket/clip.mp4'
-
-        @staticmethod
-        def open(url):
-            opened.append(path.open('rb'))
-            return opened[-1]
-
-    for name in ('apache_beam', 'apache_beam.io', 'apache_beam.io.filesystems'):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    sys.modules['apache_beam.io.filesystems'].FileSystems = FileSystems
-    assert same(decode_clip('gs://bucket/clip.mp4', SPEC), decode_clip(str(path), SPEC))
-    assert opened and all(file.closed for file in opened)
+    write_movie(path, seconds=20)
+    for start, end in ((None, None), (15, 16)):
+        times = {'start_seconds': start, 'end_seconds': end}
+        remote = decode_clip(f'file://{path}', SPEC, **times)
+        assert same(remote, decode_clip(str(path), SPEC, **times))
     with pytest.raises(UnusableClip) as caught:
-        decode_clip('gs://bucket/other.mp4', SPEC)
+        decode_clip(f'file://{tmp_path}/other.mp4', SPEC)
     assert caught.value.reason is Reason.MISSING
 
 

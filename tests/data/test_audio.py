@@ -31,9 +31,19 @@ def reference_log_mel(waveform: np.ndarray) -> np.ndarray:
 
 def test_log_mel_equals_the_definition():
     waveform = np.random.default_rng(0).normal(0, 0.1, 32000).clip(-1, 1)
-    got = log_mel(tf.constant(waveform, tf.float32), AudioSpec(seconds=2.0)).numpy()
-    assert got.shape == (192, 128, 1)
-    np.testing.assert_allclose(got[..., 0], reference_log_mel(waveform)[:192], atol=3e-4)
+    for seconds, frames in ((2.0, 192), (1.6, 160), (1.6001, 160), (0.961, 96)):
+        spec = AudioSpec(seconds=seconds)
+        samples = waveform[: spec.num_samples]
+        got = log_mel(tf.constant(samples, tf.float32), spec).numpy()
+        assert got.shape == (frames, 128, 1)
+        np.testing.assert_allclose(got[..., 0], reference_log_mel(samples)[:frames], atol=3e-4)
+
+
+def test_normalisation_is_by_the_mean_and_deviation_of_the_release():
+    waveform = tf.random.stateless_normal([16000], [0, 0], stddev=0.1)
+    plain = log_mel(waveform, AudioSpec(seconds=1.0)).numpy()
+    spec = AudioSpec(seconds=1.0, mean=1.102, deviation=2.762)
+    np.testing.assert_allclose(log_mel(waveform, spec), (plain - 1.102) / 2.762, atol=1e-6)
 
 
 def test_every_mel_band_has_a_bin():
@@ -46,5 +56,6 @@ def test_samples_go_round_at_the_end():
 
 
 def test_no_sound_is_silence():
+    assert take_samples(tf.zeros([0]), 3, 5).numpy().tolist() == [0] * 5
     silence = log_mel(take_samples(tf.zeros([0]), 0, 16000), AudioSpec(seconds=1.0))
     np.testing.assert_allclose(silence, np.log(1e-3), rtol=1e-6)

@@ -11,6 +11,7 @@ from avmae_tf.data.inputs import (
     training_batches,
 )
 from avmae_tf.data.inputs import shard_order as order
+from avmae_tf.data.views import normalise
 
 
 @pytest.fixture(scope='module')
@@ -49,6 +50,12 @@ def test_another_seed_is_another_order(numbered):
     assert take(numbered, 30, seed=1) != take(numbered, 30)
 
 
+def test_the_order_does_not_depend_on_the_global_seed(numbered):
+    expected = take(numbered, 30)
+    tf.random.set_seed(5)
+    assert take(numbered, 30) == expected
+
+
 def test_workers_share_an_epoch(numbered):
     counts, seen = [], []
     for index in range(2):
@@ -70,16 +77,48 @@ def test_batches_have_the_shapes_and_ranges_of_the_model(records, dataset, pretr
     assert batches.element_spec['video'].shape == (8, 4, 32, 32, 3)
     assert batches.element_spec['audio'].shape == (8, 96, 128, 1)
     batch = next(iter(batches))
-    assert -1 <= batch['video'].numpy().min() < batch['video'].numpy().max() <= 1
+    assert batch['video'].dtype == tf.uint8
+    video = normalise(batch)['video'].numpy()
+    assert -1 <= video.min() < video.max() <= 1
     assert batch['label'].numpy().sum(axis=1).tolist() == [1] * 8
 
 
 def test_resumed_batches_are_the_same_batches(records, dataset, pretrain_config):
-    config = pretrain_config.replace(random_flip=True)
+    config = pretrain_config.replace(
+        augment={'random_flip': True, 'colour': {}, 'time_shift': True}
+    )
     whole = list(training_batches(records, dataset, config, batch_size=8).take(4))
     resumed = list(training_batches(records, dataset, config, batch_size=8, start=24).take(1))
     for name in whole[3]:
         np.testing.assert_array_equal(whole[3][name], resumed[0][name])
+
+
+def test_workers_draw_differently_and_resume_on_their_own(records, dataset, pretrain_config):
+    config = pretrain_config.replace(
+        augment={
+            'random_crop': True,
+            'spec_augment': {
+                'frequency_masks': 1,
+                'frequency_width': 36,
+                'time_masks': 1,
+                'time_width': 24,
+            },
+        }
+    )
+    firsts = []
+    for index in range(2):
+
+        def batches(start=0, index=index):
+            return training_batches(
+                records, dataset, config, batch_size=4, start=start, worker=Worker(index, 2)
+            )
+
+        whole = list(batches().take(5))
+        (resumed,) = batches(start=16).take(1)
+        for name in resumed:
+            np.testing.assert_array_equal(resumed[name], whole[4][name])
+        firsts.append(whole[0]['audio'].numpy())
+    assert not np.array_equal(*firsts)
 
 
 def test_testing_sees_every_clip_once_and_fills_the_last_batch(records, dataset, finetune_config):

@@ -177,14 +177,15 @@ def test_a_failed_encoding_leaves_nothing_behind_and_harms_nothing(tmp_path):
 
 def test_the_table_lists_balanced_classes_and_files_that_all_differ(tmp_path):
     steps = []
-    table = write_clips(
-        tmp_path / 'new' / 'clips',
+    table = tmp_path / 'new' / 'clips' / 'annotations.csv'
+    written = write_clips(
+        table.parent,
         num_train=32,
         num_eval=16,
         style=SMALL,
         progress=lambda done, total: steps.append((done, total)),
     )
-    assert table == tmp_path / 'new' / 'clips' / 'annotations.csv'
+    assert written == str(table)
     assert steps == [(k, 48) for k in range(1, 49)]
     with open(table, newline='') as lines:
         reader = csv.DictReader(lines)

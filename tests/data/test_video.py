@@ -1,14 +1,27 @@
-"""Which frames and which pixels a view takes."""
+"""Which frames and pixels a view takes, and what of it is drawn anew."""
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from avmae_tf.config import VideoSpec
+from avmae_tf.config import AugmentSpec, SpecAugment, VideoSpec
 from avmae_tf.data.examples import parse_example, write_example
-from avmae_tf.data.inputs import testing_starts, training_starts, view
-from avmae_tf.data.video import decode_frames, frame_indices
+from avmae_tf.data.heads import LABEL
+from avmae_tf.data.video import (
+    crop_window,
+    decode_frames,
+    frame_indices,
+    normalise_frames,
+    segment_indices,
+)
+from avmae_tf.data.views import (
+    testing_starts,
+    testing_views,
+    training_starts,
+    training_view,
+    view_frames,
+)
 
 SPEC = VideoSpec(num_frames=4, frames_per_second=4.0, size_px=32, patch=(2, 16, 16))
 
@@ -27,16 +40,24 @@ def test_short_clips_go_round():
     assert frame_indices(0.0, 3, 4.0, SPEC).numpy().tolist() == [0, 1, 2, 0]
 
 
+def test_segments_give_one_frame_each_and_span_the_clip():
+    assert segment_indices(0.0, 80, SPEC).numpy().tolist() == [0, 20, 40, 60]
+    assert segment_indices(0.5, 80, SPEC).numpy().tolist() == [10, 30, 50, 70]
+    assert segment_indices([0.0, 0.99, 0.5, 0.999], 80, SPEC).numpy().tolist() == [0, 39, 50, 79]
+    assert segment_indices(0.5, 3, SPEC).numpy().tolist() == [0, 1, 1, 2]
+
+
 @pytest.mark.parametrize(
     ('corner', 'wanted'), [([0.0, 0.0], 'left'), ([0.5, 1.0], 'right'), ([0.5, 0.5], 'middle')]
 )
 def test_the_corner_places_the_crop(corner, wanted):
     picture = np.zeros([32, 96, 3], np.uint8)
     picture[:, :32, 2], picture[:, 32:64, 1], picture[:, 64:, 0] = 255, 255, 255  # BGR
-    frames = decode_frames(tf.constant([jpeg(picture)] * 4), SPEC, tf.constant(corner))
-    means = frames.numpy()[:, 8:24, 8:24].mean(axis=(0, 1, 2))
-    assert {'left': 0, 'middle': 1, 'right': 2}[wanted] == means.argmax()
-    np.testing.assert_allclose(sorted(means), [-1, -1, 1], atol=0.05)
+    for stored in (picture, picture.transpose(1, 0, 2)):  # the longer side, whichever it is
+        frames = decode_frames(tf.constant([jpeg(stored)] * 4), SPEC, tf.constant(corner))
+        means = frames.numpy()[:, 8:24, 8:24].mean(axis=(0, 1, 2))
+        assert {'left': 0, 'middle': 1, 'right': 2}[wanted] == means.argmax()
+        np.testing.assert_allclose(sorted(means), [0, 0, 255], atol=7)
 
 
 def test_small_frames_are_enlarged():
@@ -44,16 +65,50 @@ def test_small_frames_are_enlarged():
         tf.constant([jpeg(np.full([16, 20, 3], 255, np.uint8))] * 4), SPEC, tf.constant([0.5, 0.5])
     )
     assert frames.shape == (4, 32, 32, 3)
-    np.testing.assert_allclose(frames, 1.0, atol=0.02)
+    np.testing.assert_allclose(frames, 255, atol=3)
+
+
+@pytest.mark.parametrize(
+    ('size', 'changes', 'scale', 'expected'),
+    [
+        ((256, 340), {}, (1.0, 1.0), (16, 58, 224, 224)),  # as it is stored
+        ((256, 340), {'resize_px': 256}, (1.0, 1.0), (16, 58, 224, 224)),
+        ((512, 680), {'resize_px': 256}, (1.0, 1.0), (32, 116, 448, 448)),
+        ((680, 512), {'resize_px': 256}, (1.0, 1.0), (116, 32, 448, 448)),
+        ((128, 170), {'resize_px': 256}, (1.0, 1.0), (8, 29, 112, 112)),
+        ((256, 340), {'resize_px': 224}, (1.0, 1.0), (0, 42, 256, 256)),
+        ((256, 340), {}, (1.28, 0.896), (40, 45, 175, 250)),
+        ((200, 340), {}, (0.9, 1.0), (0, 70, 200, 200)),
+    ],
+)
+def test_what_is_cut_out_of_frames_of_any_size(size, changes, scale, expected):
+    window = crop_window(tf.constant(size), VideoSpec(**changes), (0.5, 0.5), scale)
+    assert tuple(window.numpy()) == expected
+
+
+def test_frames_are_scaled_as_a_whole_and_then_cropped():
+    gradient = np.repeat(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], 64, 0)
+    jpegs = tf.constant([jpeg(np.repeat(gradient, 3, 2))] * 4)
+    spec = SPEC.replace(resize_px=40)
+    frames = decode_frames(jpegs, spec, (0.5, 0.5)).numpy().astype(float)
+    row = cv2.resize(np.repeat(gradient, 3, 2), (60, 40), interpolation=cv2.INTER_AREA)[20, 14:46]
+    np.testing.assert_allclose(frames[0, 16], row, atol=4)
+
+
+def test_frames_become_floats_around_zero():
+    levels = tf.constant([[0, 51, 102, 204, 255]], tf.uint8)
+    np.testing.assert_allclose(normalise_frames(levels), [[-1, -0.6, -0.2, 0.6, 1]], atol=1e-6)
 
 
 def record(*, frames=(), waveform=(), labels=(3,)):
     return parse_example(
         write_example(
-            key='k', filename='f', label_indices=labels, label_texts=(), start_us=0, end_us=1,
-            frames=tuple(frames), frames_per_second=8.0, waveform=np.array(waveform, np.int16),
-            sample_rate_hz=16000, valid_samples=0, status=(), fingerprint='',
-        )
+            key='k', filename='f', label_indices={LABEL: labels}, label_texts={},
+            start_us=0, end_us=1, frames=tuple(frames), frames_per_second=8.0,
+            waveform=np.array(waveform, np.int16), sample_rate_hz=16000,
+            valid_samples=0, status=(), fingerprint='',
+        ),
+        (LABEL,),
     )  # fmt: skip
 
 
@@ -62,14 +117,34 @@ def test_records_read_back_what_was_written():
     assert clip['key'].numpy() == b'k'
     assert clip['frames'].numpy().tolist() == [b'a', b'b']
     assert clip['waveform'].numpy().tolist() == [0.0, 0.5, -1.0]
-    assert clip['labels'].numpy().tolist() == [3]
+    assert clip['labels'][LABEL].numpy().tolist() == [3]
     assert clip['frames_per_second'].numpy() == 8.0
 
 
-def test_a_missing_modality_is_grey_or_silent(pretrain_config):
-    inputs = view(record(labels=()), pretrain_config, (0.0, 0.0), tf.constant([0.5, 0.5]))
-    assert not inputs['video'].numpy().any()
+def filmed(num_frames=16, seconds=2.0, height=40, width=60):
+    """A record whose frames are as bright as their number, redder to the right; and a tone."""
+    red = np.broadcast_to(np.linspace(0, 120, width), [height, width])
+    frames = [
+        jpeg(np.stack([np.full_like(red, 8 * i), np.full_like(red, 8 * i), red], -1).astype('u1'))
+        for i in range(num_frames)
+    ]
+    tone = 8000 * np.sin(2 * np.pi * 440 * np.arange(round(16000 * seconds)) / 16000)
+    return record(frames=frames, waveform=tone)
+
+
+VGGSOUND = AugmentSpec.model_validate('vggsound').replace(mixup=None)
+
+
+@pytest.mark.parametrize('augment', [AugmentSpec(), VGGSOUND])
+def test_a_missing_modality_is_grey_or_silent(pretrain_config, finetune_config, augment):
+    nothing = record(labels=())
+    config = pretrain_config.replace(augment=augment)
+    inputs = training_view(nothing, config, tf.constant([0, 1]))
+    assert (inputs['video'].numpy() == 128).all()
     np.testing.assert_allclose(inputs['audio'], np.log(1e-3), rtol=1e-6)
+    views = testing_views(nothing, finetune_config, 2)
+    np.testing.assert_allclose(views['video'], 0.0, atol=0.005)
+    np.testing.assert_allclose(views['audio'], np.log(1e-3), rtol=1e-6)
 
 
 def test_audio_starts_at_the_proportion_of_the_video(pretrain_config):
@@ -77,9 +152,78 @@ def test_audio_starts_at_the_proportion_of_the_video(pretrain_config):
     video, audio = training_starts(clip, pretrain_config, 1.0)
     assert float(video) == pytest.approx(9.0)  # the window is one second
     assert float(audio) == pytest.approx(9.0)
+    segments = pretrain_config.replace(video=SPEC.replace(sampling='segments'))
+    assert float(training_starts(clip, segments, 1.0)[1]) == pytest.approx(9.04)
 
 
 def test_test_views_span_the_clip(pretrain_config):
     clip = record(frames=[b''] * 80, waveform=np.zeros(160000))
     starts = [testing_starts(clip, pretrain_config, x) for x in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(starts, [[0, 0], [4.5, 4.52], [9, 9.04]], atol=1e-4)
+
+
+def brightness(frames):
+    """The number of the stored frame that each frame of `filmed` was."""
+    return np.round(np.asarray(frames)[..., 2].mean(axis=(-1, -2)) / 8).tolist()
+
+
+def test_three_crops_lie_along_the_longer_side_and_share_the_sound(finetune_config):
+    clip = filmed()
+    views = testing_views(clip, finetune_config, 2, num_crops=3)
+    assert views['video'].shape == (6, 4, 32, 32, 3) and views['audio'].shape == (6, 96, 128, 1)
+    pixels = (views['video'].numpy() + 1) * 127.5
+    assert brightness(pixels[:, 0]) == [0, 0, 0, 8, 8, 8]
+    left, middle, right = pixels[:3, ..., 0].mean(axis=(1, 2, 3))
+    assert middle - left == pytest.approx(28, abs=3) and right - middle == pytest.approx(28, abs=3)
+    sound = views['audio'].numpy()
+    assert (sound[0] == sound[2]).all() and (sound[3] == sound[5]).all()
+    np.testing.assert_array_equal(
+        views['video'][1], testing_views(clip, finetune_config, 2)['video'][0]
+    )
+
+
+def test_views_by_segments_span_the_clip(finetune_config):
+    spec = SPEC.replace(sampling='segments')
+    assert brightness(view_frames(filmed(), spec, 0.0)) == [2, 6, 10, 14]
+    views = testing_views(filmed(), finetune_config.replace(video=spec), 2)['video'].numpy()
+    assert brightness((views + 1) * 127.5) == [[1, 5, 9, 13], [3, 7, 11, 15]]
+    config = finetune_config.replace(video=spec)
+    drawn = {
+        tuple(brightness(training_view(filmed(), config, tf.constant([i, 0]))['video']))
+        for i in range(12)
+    }
+    assert len(drawn) > 6
+    assert all([int(n) // 4 for n in chosen] == [0, 1, 2, 3] for chosen in drawn)
+
+
+@pytest.mark.parametrize(
+    ('augment', 'changed'),
+    [
+        (AugmentSpec(), set()),
+        (AugmentSpec(random_crop=True), {'video'}),
+        (AugmentSpec(random_flip=True), {'video'}),
+        (AugmentSpec(scale_jitter=(0.9, 1.33)), {'video'}),
+        (AugmentSpec(colour={}), {'video'}),
+        (AugmentSpec(time_shift=True), {'audio'}),
+        (
+            AugmentSpec(
+                spec_augment=SpecAugment(
+                    frequency_masks=1, frequency_width=48, time_masks=1, time_width=24
+                )
+            ),
+            {'audio'},
+        ),
+        (VGGSOUND, {'video', 'audio'}),
+    ],
+)
+def test_each_setting_draws_anew_what_it_names(finetune_config, augment, changed):
+    clip = filmed(num_frames=8, seconds=0.96)  # a clip with a single window
+    config = finetune_config.replace(augment=augment)
+    views = [training_view(clip, config, tf.constant([i, 0])) for i in range(6)]
+    for name in views[0]:
+        differ = len({view[name].numpy().tobytes() for view in views}) > 1
+        assert differ == (name in changed), name
+    again = training_view(clip, config, tf.constant([0, 0]))
+    for name in again:
+        np.testing.assert_array_equal(again[name], views[0][name])
+        assert again[name].shape == config.inputs(name).input_shape

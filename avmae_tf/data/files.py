@@ -1,0 +1,108 @@
+"""Files here or in a bucket (`scheme://...`), written whole or not at all.
+
+TensorFlow is imported for buckets alone, so that planning a conversion stays light.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, TextIO
+
+
+def is_remote(path: str) -> bool:
+    return '://' in str(path)
+
+
+def open_text(path: str) -> TextIO:
+    """The file to read, UTF-8 with or without a byte order mark.
+
+    Raises:
+        ValueError: it is not there or not to be read; it names the file.
+    """
+    try:
+        if is_remote(path):
+            import tensorflow as tf
+
+            with tf.io.gfile.GFile(path, 'rb') as f:
+                text = f.read().decode('utf-8-sig')
+            return io.StringIO(text, newline='')
+        return open(path, newline='', encoding='utf-8-sig')
+    except Exception as error:
+        what = getattr(error, 'strerror', None) or getattr(error, 'message', None) or error
+        raise ValueError(f'{path}: {what}') from None
+
+
+def exists(path: str) -> bool:
+    if is_remote(path):
+        import tensorflow as tf
+
+        return tf.io.gfile.exists(path)
+    return os.path.exists(path)
+
+
+def is_folder(path: str) -> bool:
+    if is_remote(path):
+        import tensorflow as tf
+
+        return tf.io.gfile.isdir(path)
+    return os.path.isdir(path)
+
+
+def names_in(folder: str) -> list[str]:
+    """What is in a folder; nothing where there is none."""
+    if not is_folder(folder):
+        return []
+    if is_remote(folder):
+        import tensorflow as tf
+
+        return [name.rstrip('/') for name in tf.io.gfile.listdir(folder)]
+    return os.listdir(folder)
+
+
+def open_binary(path: str) -> BinaryIO:
+    """The file to read, seekable. Raises FileNotFoundError if it is not there."""
+    if not is_remote(path):
+        return open(path, 'rb')
+    import tensorflow as tf
+
+    if not tf.io.gfile.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return tf.io.gfile.GFile(path, 'rb')
+
+
+@contextlib.contextmanager
+def replaced(path: str) -> Iterator[str]:
+    """The name of a local file to write that becomes `path` if the block ends without an error."""
+    folder, name = os.path.split(path)
+    if is_remote(path):
+        import tensorflow as tf
+
+        with tempfile.TemporaryDirectory() as local:
+            yield os.path.join(local, name)
+            tf.io.gfile.makedirs(folder)
+            tf.io.gfile.copy(os.path.join(local, name), path, overwrite=True)
+        return
+    os.makedirs(folder or '.', exist_ok=True)
+    temporary = os.path.join(folder, f'.{name}.{os.getpid()}.tmp')
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def written(path: str) -> Iterator[TextIO]:
+    """A text file to write that appears under its name if the block ends without an error."""
+    with replaced(path) as name, open(name, 'w', newline='', encoding='utf-8') as f:
+        yield f
+
+
+def write_text(path: str, text: str):
+    """Writes a file whole or not at all."""
+    with written(path) as f:
+        f.write(text)

@@ -1,0 +1,146 @@
+"""What records hold, counted in one pass: labels, rates, lengths, bytes, and a sample of clips."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from avmae_tf.data.examples import measure_example
+from avmae_tf.data.heads import HEADS, Classes
+from avmae_tf.data.records import DATASET_FILE, load_dataset
+
+TOP_LABELS = 20
+SAMPLE_SEED = 0
+
+Progress = Callable[[int, int], None]  # records done, records in all
+
+
+def names_of(clip: dict, head: str, classes: tuple[str, ...]) -> list[str]:
+    """Labels of a measured clip as text: as written, else by index among `classes`, else #index."""
+    texts = clip['texts'][head]
+    if len(texts):
+        return [text.decode() for text in texts]
+    return [classes[i] if 0 <= i < len(classes) else f'#{i}' for i in clip['labels'][head]]
+
+
+@dataclasses.dataclass
+class Survey:
+    """Counts over all records; `sample` holds a few of them, serialized, drawn at random."""
+
+    splits: dict[str, int]
+    classes: Classes  # those that the folder names, by head; none for a single file
+    labels: dict[str, collections.Counter] = dataclasses.field(default_factory=dict)  # by head
+    frame_rates: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    sample_rates: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    seconds: list[float] = dataclasses.field(default_factory=list)  # of the longer modality
+    num_bytes: list[int] = dataclasses.field(default_factory=list)
+    without: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    sample: list[bytes] = dataclasses.field(default_factory=list)
+
+    @property
+    def clips(self) -> int:
+        return len(self.num_bytes)
+
+    def head_summary(self, head: str) -> dict:
+        """Classes of a head, how many of them have no example, and its most frequent labels."""
+        classes, counts = self.classes.get(head, ()), self.labels.get(head, collections.Counter())
+        return {
+            'num_classes': len(classes or counts),
+            'classes_without_examples': sum(not counts[name] for name in classes),
+            'top_labels': dict(counts.most_common(TOP_LABELS)),
+        }
+
+    def summary(self) -> dict:
+        """All of it as plain values, for JSON."""
+        quantiles = np.quantile(self.seconds or [0.0], [0.0, 0.1, 0.5, 0.9, 1.0])
+        names = ('shortest', 'tenth', 'median', 'nine_tenths', 'longest')
+        heads = [head for head in HEADS if head in self.classes or head in self.labels]
+        return {
+            'clips': self.clips,
+            'splits': self.splits,
+            'heads': {head: self.head_summary(head) for head in heads},
+            'unlabelled_clips': self.without['label'],
+            'frames_per_second': {f'{k:g}': v for k, v in sorted(self.frame_rates.items())},
+            'sample_rate_hz': {str(k): v for k, v in sorted(self.sample_rates.items())},
+            'seconds': {k: round(float(q), 3) for k, q in zip(names, quantiles, strict=True)},
+            'bytes_per_clip': round(sum(self.num_bytes) / max(self.clips, 1)),
+            'bytes': sum(self.num_bytes),
+            'without_video': self.without['video'],
+            'without_audio': self.without['audio'],
+        }
+
+
+def is_records(path: str) -> bool:
+    """Whether `path` is a folder of records, or a file, which may then be one of its shards."""
+    if tf.io.gfile.isdir(path):
+        return tf.io.gfile.exists(os.path.join(path, DATASET_FILE))
+    return tf.io.gfile.exists(path)
+
+
+def survey(path: str, num_sample: int = 0, progress: Progress = lambda done, total: None) -> Survey:
+    """Reads a folder of records, or one TFRecord file.
+
+    Raises:
+        ValueError: a file is damaged, or none of records.
+    """
+    if tf.io.gfile.isdir(path):
+        dataset = load_dataset(path)
+        paths = [os.path.join(path, s.path) for split in dataset.splits.values() for s in split]
+        splits = {k: sum(s.num_examples for s in v) for k, v in dataset.splits.items()}
+        result = Survey(splits, dataset.heads)
+    else:
+        paths, result = [path], Survey({}, {})
+    total, rng = sum(result.splits.values()), np.random.default_rng(SAMPLE_SEED)
+    for path in paths:
+        for record, clip in _read(path):
+            _count(result, record, clip)
+            place = result.clips - 1  # every record is in the sample with the same chance
+            if place >= num_sample:
+                place = rng.integers(result.clips)
+            if place < num_sample:
+                result.sample[place : place + 1] = [record]
+            if total:
+                progress(result.clips, total)
+    return result
+
+
+def _read(path: str) -> Iterator[tuple[bytes, dict]]:
+    records = tf.data.TFRecordDataset(path).map(
+        lambda record: (record, measure_example(record)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    number = 0
+    try:
+        for clip in records.as_numpy_iterator():
+            yield clip
+            number += 1
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
+        raise ValueError(
+            f'{path}: record {number} cannot be read: no file of records, or a damaged one; '
+            'delete it and run `avmae convert` again'
+        ) from None
+
+
+def _count(result: Survey, record: bytes, clip: dict):
+    names = {head: names_of(clip, head, result.classes.get(head, ())) for head in HEADS}
+    for head, labels in names.items():
+        if labels:
+            result.labels.setdefault(head, collections.Counter()).update(labels)
+    result.num_bytes.append(len(record))
+    lengths = [0.0]
+    if clip['num_frames']:
+        result.frame_rates[float(clip['frames_per_second'])] += 1
+        lengths.append(float(clip['num_frames'] / clip['frames_per_second']))
+    if clip['num_samples']:
+        result.sample_rates[int(clip['sample_rate_hz'])] += 1
+        lengths.append(float(clip['num_samples'] / clip['sample_rate_hz']))
+    result.seconds.append(max(lengths))
+    held = {
+        'video': clip['num_frames'],
+        'audio': clip['num_samples'],
+        'label': any(names.values()),
+    }
+    for name, has in held.items():
+        result.without[name] += not has

@@ -1,0 +1,134 @@
+"""What a data set publishes, read as it is: the interface that the modules of data sets fill."""
+
+import csv
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from avmae_tf.data.files import exists, is_folder, open_text
+from beam_jobs.videos import File, VideoIndex
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Annotation:
+    """One clip: seconds from `start` to `end` of `video`, all of it where both are None.
+
+    Without a `key`, video and times make one; without a `split`, a tenth of the videos is held out.
+    """
+
+    video: str
+    split: str = ''
+    labels: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # by head
+    start: float | None = None
+    end: float | None = None
+    key: str = ''
+    where: str = ''  # file and line, for errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A data set: its clips, the classes of its heads, and how its files are found.
+
+    `clips` None is every video, unlabelled. The classes of a head may be (): those that occur,
+    sorted.
+    """
+
+    clips: Iterable[Annotation] | None
+    heads: Mapping[str, Sequence[str]]
+    find: Callable[[VideoIndex, str, float | None, float | None], tuple[File, str]]
+
+
+def file_in(source: str | None, *names: str) -> str:
+    """The file of the first of those names in the folder `source`, or `source` itself.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if source and not is_folder(source):
+        return source
+    if found := optional_file(source, *names):
+        return found
+    raise ValueError(
+        f'{source or "no annotations"}: needs {" or ".join(names)} as published; '
+        'give its folder as annotations'
+    )
+
+
+def optional_file(folder: str | None, *names: str) -> str | None:
+    """The file of the first of those names in a folder, or None."""
+    paths = [os.path.join(folder, name) for name in names] if folder else []
+    return next(filter(exists, paths), None)
+
+
+def present(folder: str, splits: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(path, split) of the files of `splits` that are in `folder`."""
+    for file, split in splits.items():
+        if path := optional_file(folder, file):
+            yield path, split
+
+
+def read_lines(path: str, num_fields: int, **dialect) -> Iterator[tuple[str, list[str]]]:
+    """(file and line, fields) of every line that is not empty and not a comment (`#`).
+
+    Raises:
+        ValueError: a line has another number of fields.
+    """
+    with open_text(path) as f:
+        reader = csv.reader(f, **dialect)
+        for fields in reader:
+            if not fields or fields[0].startswith('#'):
+                continue
+            where = f'{path}, line {reader.line_num}'
+            if len(fields) != num_fields:
+                raise ValueError(f'{where}: must have {num_fields} fields, got {fields}')
+            yield where, [field.strip() for field in fields]
+
+
+def read_table(
+    path: str, needed: Sequence[str], known: Sequence[str] | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(file and line, fields by column) of a CSV file whose first line names its columns.
+
+    Raises:
+        ValueError: a column is missing, is not one of the `known`, or a line lacks fields.
+    """
+    with open_text(path) as f:
+        reader = csv.DictReader(f)
+        columns = reader.fieldnames or []
+        if missing := [name for name in needed if name not in columns]:
+            raise ValueError(
+                f'{path}: the first line must name the columns {", ".join(needed)}; '
+                f'{", ".join(missing)} missing, got {columns}'
+            )
+        if known and (unknown := sorted(set(columns) - set(known))):
+            raise ValueError(f'{path}: unknown columns {unknown}; known are {sorted(known)}')
+        for fields in reader:
+            where = f'{path}, line {reader.line_num}'
+            if None in fields or None in fields.values():
+                raise ValueError(f'{where}: not {len(columns)} fields')
+            yield where, {name: text.strip() for name, text in fields.items()}
+
+
+def seconds(text: str, name: str, where: str) -> float:
+    """A time: seconds, or hours:minutes:seconds.
+
+    Raises:
+        ValueError: it is neither; names file, line and field.
+    """
+    try:
+        value = 0.0
+        for part in text.split(':'):
+            value = 60 * value + float(part)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f'{where}: {name} must be seconds, got {text!r}')
+    return value
+
+
+def whole(text: str, name: str, where: str, below: int) -> int:
+    """A whole number from 0 to `below` - 1; raises ValueError that names file, line and field."""
+    if not text.isdecimal() or int(text) >= below:
+        raise ValueError(f'{where}: {name} must be a whole number below {below}, got {text!r}')
+    return int(text)

@@ -1,0 +1,36 @@
+"""Data sets by name: every module of this package is one, and holds `read(annotations)`.
+
+`read` takes the file or folder of the annotations as published, or None, and returns `Published`.
+"""
+
+import csv
+import importlib
+import pkgutil
+
+from beam_jobs.manifests import Manifest
+
+FOLDER = 'folder'
+NAMES = tuple(sorted(m.name.replace('_', '-') for m in pkgutil.iter_modules(__path__)))
+
+
+def plan_dataset(
+    videos: str, annotations: str | None = None, *, name: str = FOLDER, subset: str | None = None
+) -> Manifest:
+    """The manifest of the data set `name`, whose videos are below the folder `videos`.
+
+    Raises:
+        ValueError: the annotations cannot be read; it names the file, the line and the fix.
+    """
+    from beam_jobs.planning import plan
+    from beam_jobs.videos import VideoIndex
+
+    if name not in NAMES:
+        raise ValueError(f'data set must be one of {", ".join(NAMES)}, got {name!r}')
+    module = importlib.import_module(f'{__name__}.{name.replace("-", "_")}')
+    index = VideoIndex(videos)
+    try:
+        published = module.read(str(annotations) if annotations else None)
+        return plan(published, index, named=annotations or videos, subset=subset)
+    except (csv.Error, UnicodeDecodeError) as error:
+        what = 'must be text in UTF-8, its fields separated as published'
+        raise ValueError(f'{annotations}: {what}, got {error}') from None

@@ -1,0 +1,60 @@
+"""AVE: 4,000 videos of 10 s; each second is one of 28 audiovisual events, or background.
+
+`Annotations.txt`, `trainSet.txt`, `valSet.txt` and `testSet.txt` have lines
+`Category&VideoID&Quality&StartTime&EndTime`: seconds from StartTime up to EndTime are the event.
+"""
+
+from avmae_tf.data.files import is_folder
+from avmae_tf.data.heads import EVENT, EVENT_SECONDS
+from beam_jobs.annotations import (
+    Annotation,
+    Published,
+    file_in,
+    present,
+    read_lines,
+    whole,
+)
+from beam_jobs.labels import normalise
+from beam_jobs.videos import VideoIndex
+
+ALL = 'Annotations.txt'
+SPLITS = {'trainSet.txt': 'train', 'valSet.txt': 'val', 'testSet.txt': 'test'}  # file: split
+BACKGROUND = 'background'  # the last class
+HEADER = 'Category'
+
+
+def read(annotations: str | None) -> Published:
+    path = file_in(annotations, ALL, *SPLITS)
+    files = dict(present(annotations, SPLITS)) if is_folder(annotations) else {}
+    spelled = {fields[0] for file in {path, *files} for _, fields in _events(file)}
+    categories = {normalise(name): name for name in sorted(spelled)}
+    return Published(
+        _clips(files or {path: ''}),
+        {EVENT: [*(categories[name] for name in sorted(categories)), BACKGROUND]},
+        VideoIndex.by_stem,
+    )
+
+
+def _events(path: str):
+    for where, fields in read_lines(path, 5, delimiter='&'):
+        if fields[0] != HEADER:
+            yield where, fields
+
+
+def _clips(files: dict[str, str]):
+    """A clip for each video and category, with all events of that category in it."""
+    seconds = {}
+    for path, split in files.items():
+        for where, (category, video, _, start, end) in _events(path):
+            clip = seconds.setdefault(
+                (split, video, category), ([BACKGROUND] * EVENT_SECONDS, where)
+            )
+            first = whole(start, 'StartTime', where, EVENT_SECONDS)
+            last = whole(end, 'EndTime', where, EVENT_SECONDS + 1)
+            if first >= last:
+                raise ValueError(f'{where}: StartTime must be before EndTime, got {start}, {end}')
+            clip[0][first:last] = [category] * (last - first)
+    for (split, video, category), (events, where) in seconds.items():
+        yield Annotation(
+            video, split, {EVENT: tuple(events)}, key=f'{video}#{category}', where=where
+        )

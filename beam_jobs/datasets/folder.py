@@ -1,0 +1,46 @@
+"""A tree of videos and a CSV `path[,label][,start,end][,split]`, or no annotations at all.
+
+Paths are relative to the folder of videos; several labels of a clip are separated by `|`. Where
+`classes.txt` lies beside the CSV, its lines are the classes in the order of their indices. Without
+annotations every video below the folder is an unlabelled clip.
+"""
+
+import os
+
+from avmae_tf.data.files import exists, is_folder, open_text
+from avmae_tf.data.heads import LABEL
+from beam_jobs.annotations import Annotation, Published, optional_file, read_table, seconds
+from beam_jobs.manifests import LABEL_SEPARATOR
+from beam_jobs.videos import VideoIndex
+
+COLUMNS = ('path', 'label', 'start', 'end', 'split')
+CLASSES = 'classes.txt'
+
+
+def read(annotations: str | None) -> Published:
+    if annotations is None:
+        return Published(None, {}, VideoIndex.by_name)
+    if is_folder(annotations) or not exists(annotations):
+        raise ValueError(f'{annotations}: no such annotation file')
+    classes = ()
+    if path := optional_file(os.path.dirname(annotations) or '.', CLASSES):
+        with open_text(path) as f:
+            classes = tuple(filter(None, map(str.strip, f)))
+    return Published(_clips(annotations), {LABEL: classes}, VideoIndex.by_name)
+
+
+def _clips(path: str):
+    for where, fields in read_table(path, ('path',), COLUMNS):
+        labels = tuple(filter(None, map(str.strip, fields.get('label', '').split(LABEL_SEPARATOR))))
+        first, last = (
+            seconds(fields[name], name, where) if fields.get(name) else None
+            for name in ('start', 'end')
+        )
+        yield Annotation(
+            os.path.normpath(fields['path']),
+            fields.get('split', ''),
+            {LABEL: labels} if labels else {},
+            first,
+            last,
+            where=where,
+        )

@@ -1,0 +1,21 @@
+"""VGGSound: 200,000 clips of 10 s from YouTube, one of 309 classes each.
+
+`vggsound.csv` has no header: YouTube id, start second, label, `train` or `test`.
+"""
+
+from avmae_tf.data.heads import LABEL
+from beam_jobs.annotations import Annotation, Published, file_in, read_lines, seconds
+from beam_jobs.videos import VideoIndex
+
+CLIP_SECONDS = 10.0
+
+
+def read(annotations: str | None) -> Published:
+    path = file_in(annotations, 'vggsound.csv')
+    return Published(_clips(path), {LABEL: ()}, VideoIndex.by_segment)
+
+
+def _clips(path: str):
+    for where, (video, start, label, split) in read_lines(path, 4):
+        first = seconds(start, 'start', where)
+        yield Annotation(video, split, {LABEL: (label,)}, first, first + CLIP_SECONDS, where=where)

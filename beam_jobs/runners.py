@@ -1,0 +1,38 @@
+"""Pipelines on Beam's runners, by Beam's own options."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+LOCAL_OPTIONS = ('--runner=DirectRunner', '--direct_running_mode=multi_threading')
+
+
+def local_pipeline(options: Sequence[str] = ()) -> beam.Pipeline:
+    """Threads of this process: the decoder and the JPEG encoder release the interpreter lock."""
+    local = [*LOCAL_OPTIONS, f'--direct_num_workers={os.cpu_count()}']
+    return beam.Pipeline(options=PipelineOptions([*local, *options]))
+
+
+def pipeline_maker(runner: str | None, options: Sequence[str] = ()) -> Callable[[], beam.Pipeline]:
+    """What makes a pipeline on `runner`, or on this machine if None, with options such as
+    `--region=europe-west4`.
+
+    Raises:
+        ValueError: Beam knows no such option.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for group in PipelineOptions.__subclasses__():
+        if group.__module__.startswith('apache_beam.'):
+            group._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args([*options])
+    if unknown:
+        raise ValueError(
+            f'{unknown[0]}: no option of Apache Beam; what follows -- must be options such as '
+            '--direct_num_workers=4'
+        )
+    if runner is None:
+        return lambda: local_pipeline(options)
+    return lambda: beam.Pipeline(options=PipelineOptions([f'--runner={runner}', *options]))

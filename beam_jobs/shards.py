@@ -1,0 +1,162 @@
+"""A job divided into shards, planned before it starts, and the reports of those that are done.
+
+Which clips a shard holds depends on the manifest alone, not on the runner. The rows of all shards
+are in one file; what travels to a worker is where in it the rows of its shard are.
+"""
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import os
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from avmae_tf.config import MediaSpec
+from avmae_tf.data.examples import EXAMPLE
+from avmae_tf.data.files import written
+from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
+from beam_jobs.plan_report import record_bytes
+
+SHARD_BYTES = 256 * 2**20
+MIN_SHARDS = 4  # of a split: what keeps a few workers busy
+REPORTS, WORK = 'reports', 'work'
+ROWS_FILE = f'{WORK}/rows.csv'
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the shards of a job have in common; `fingerprint` is kept in every record."""
+
+    media: MediaSpec
+    heads: Mapping[str, tuple[str, ...]]
+    record_format: str
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """One shard to make: its rows in order, those of one video next to each other."""
+
+    split: str
+    index: int
+    count: int
+    rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        return f'{self.split}-{self.index:05d}-of-{self.count:05d}'
+
+    @property
+    def path(self) -> str:
+        """Below the output folder."""
+        return f'Split-{self.split}/clips-{self.index:05d}-of-{self.count:05d}'
+
+    @property
+    def report_path(self) -> str:
+        return f'{REPORTS}/{self.name}.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """A plan on its way to a worker: its paths, and which bytes of ROWS_FILE are its rows."""
+
+    split: str
+    path: str
+    report_path: str
+    offset: int
+    length: int
+
+
+@dataclasses.dataclass
+class ShardReport:
+    """What became of the rows of a shard."""
+
+    split: str
+    path: str
+    fingerprint: str
+    num_examples: int = 0
+    set_aside: list[dict] = dataclasses.field(default_factory=list)  # key, path, reason, detail
+    notes: dict[str, int] = dataclasses.field(default_factory=dict)  # status -> clips
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+
+def job_of(manifest: Manifest, media: MediaSpec, record_format: str = EXAMPLE) -> Job:
+    text = f'{manifest.fingerprint}\n{media.to_json()}\n{record_format}'
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Job(media, manifest.heads, record_format, fingerprint)
+
+
+def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[ShardPlan]:
+    """Shards of about 256 MB in random order of videos, the same for the same manifest.
+
+    `num_shards` fixes how many the largest split gets.
+    """
+
+    def order(row):
+        return hashlib.sha256(row.path.encode()).digest(), row.start or 0.0, row.key
+
+    by_split = collections.defaultdict(list)
+    for row in sorted(manifest.rows, key=order):
+        by_split[row.split].append(row)
+    totals = {split: sum(map(record_bytes, rows)) for split, rows in by_split.items()}
+    largest = max(totals.values(), default=0.0)
+    plans = []
+    for split, rows in sorted(by_split.items()):
+        if num_shards:
+            count = max(1, round(num_shards * totals[split] / largest))
+        else:
+            count = max(MIN_SHARDS, round(totals[split] / SHARD_BYTES))
+        shards = _divide(rows, count)
+        plans += [
+            ShardPlan(split, index, len(shards), tuple(shard)) for index, shard in enumerate(shards)
+        ]
+    return plans
+
+
+def _divide(rows: list[Row], count: int) -> list[list[Row]]:
+    """Rows in at most `count` runs of about equal size; a video's clips stay together."""
+    videos = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.path)]
+    share = sum(map(record_bytes, rows)) / count
+    shards, size = [[]], 0.0
+    for video in videos:
+        if shards[-1] and size >= share * len(shards):
+            shards.append([])
+        shards[-1] += video
+        size += sum(map(record_bytes, video))
+    return shards
+
+
+def write_tasks(out: str, plans: list[ShardPlan], job: Job) -> list[ShardTask]:
+    """Writes the rows of all shards below `out`; returns what to send to workers."""
+    tasks, offset = [], 0
+    with written(os.path.join(out, ROWS_FILE)) as f:
+        for plan in plans:
+            text = io.StringIO()
+            csv.writer(text, lineterminator='\n').writerows(row_lines(plan.rows, job.heads))
+            f.write(text.getvalue())
+            length = len(text.getvalue().encode())
+            tasks.append(ShardTask(plan.split, plan.path, plan.report_path, offset, length))
+            offset += length
+    return tasks
+
+
+def read_rows(out: str, task: ShardTask, job: Job) -> list[Row]:
+    with tf.io.gfile.GFile(os.path.join(out, ROWS_FILE), 'rb') as f:
+        f.seek(task.offset)
+        text = f.read(task.length).decode()
+    return [*rows_of(io.StringIO(text, newline=''), job.heads)]
+
+
+def read_report(path: str) -> ShardReport | None:
+    """The report of a finished shard, None if there is none."""
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as f:
+        return ShardReport(**json.loads(f.read()))

@@ -1,0 +1,35 @@
+"""Files are written whole or not at all, here and where TensorFlow reaches."""
+
+import os
+
+import pytest
+
+from avmae_tf.data.files import exists, is_folder, open_text, write_text, written
+
+
+@pytest.mark.parametrize('scheme', ['', 'file://'])
+def test_what_is_written_is_read_wherever_it_is(tmp_path, scheme):
+    path = f'{scheme}{tmp_path}/new/folder/a.txt'
+    write_text(path, 'één\r\ntwo\n')
+    with open_text(path) as f:
+        assert f.read() == 'één\r\ntwo\n'
+    assert exists(path) and not is_folder(path)
+    assert is_folder(os.path.dirname(path))
+    assert os.listdir(tmp_path / 'new/folder') == ['a.txt']
+    with pytest.raises(ValueError, match=r'b.txt: .*[Nn]o such file'):
+        open_text(path.replace('a.txt', 'b.txt'))
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / 'a.txt').write_bytes(b'\xef\xbb\xbfpath')
+    for scheme in ('', 'file://'):
+        assert open_text(f'{scheme}{tmp_path}/a.txt').read() == 'path'
+
+
+def test_half_a_file_is_none(tmp_path):
+    write_text(str(tmp_path / 'a.txt'), 'whole')
+    with pytest.raises(KeyError), written(str(tmp_path / 'a.txt')) as f:
+        f.write('half')
+        raise KeyError
+    assert (tmp_path / 'a.txt').read_text() == 'whole'
+    assert os.listdir(tmp_path) == ['a.txt']
