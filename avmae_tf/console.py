@@ -1,6 +1,7 @@
 """What the user sees: quiet imports, progress, and nothing else unasked."""
 
 import contextlib
+import datetime
 import logging
 import os
 import sys
@@ -79,8 +80,10 @@ def _lines(label: str, unit: str) -> Report:
             return
         last = now
         rate = done / max(now - start, 1e-9)
+        seconds = round((total - done) / rate) if done else 0
+        left = f'  {datetime.timedelta(seconds=seconds)} left' if seconds else ''
         print(
-            f'  {label} {done}/{total} {unit}  {_figures(figures)}  {rate:.1f} {unit}/s',
+            f'  {label} {done}/{total} {unit}  {_figures(figures)}  {rate:.1f} {unit}/s{left}',
             file=sys.stderr,
             flush=True,
         )

@@ -17,6 +17,8 @@ from avmae_tf.config import (
     Spec,
     resolve_recipe,
 )
+from avmae_tf.data.files import is_remote, open_text
+from beam_jobs import datasets
 from components.evaluation.config import Gate
 
 
@@ -25,11 +27,19 @@ def _recipe(recipes: dict):
     return pydantic.BeforeValidator(lambda value: resolve_recipe(value, recipes))
 
 
+def _data_set(name: str) -> str:
+    if name not in datasets.NAMES:
+        raise ValueError(f'must be one of {", ".join(datasets.NAMES)}, got {name!r}')
+    return name
+
+
 class DataConfig(Spec):
     """Where the videos are, and what of them is kept."""
 
+    dataset: Annotated[str, pydantic.AfterValidator(_data_set)] = 'folder'
     videos: str
-    annotations: str | None = None
+    annotations: str | None = None  # as published: a file, or a folder of several
+    subset: str | None = None  # file of video ids: trains on these alone
     media: MediaSpec = MediaSpec()
     num_shards: Count | None = None
 
@@ -81,24 +91,23 @@ def load_config(path: str, **changes) -> PipelineConfig:
         ValueError: it cannot be read; names the file, the field and the rule.
     """
     try:
-        with open(path) as f:
-            config = PipelineConfig.model_validate({**yaml.safe_load(f), **changes})
-    except OSError as error:
-        raise ValueError(f'{path}: {error.strerror}') from None
+        with open_text(path) as f:
+            settings = yaml.safe_load(f) or {}
+            config = PipelineConfig.model_validate({**settings, **changes})
     except yaml.YAMLError as error:
         raise ValueError(f'{path}: not YAML: {error}') from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = '.'.join(map(str, first['loc']))
         raise ValueError(f'{path}: {field}: {first["msg"]}') from None
-    base = os.path.dirname(os.path.abspath(path))
+    base = os.path.dirname(path if is_remote(path) else os.path.abspath(path))
 
     def absolute(name):
-        if name is None or '://' in name:
+        if name is None or is_remote(name):
             return name
-        return os.path.normpath(os.path.join(base, name))
+        joined = os.path.join(base, name)
+        return joined if is_remote(joined) else os.path.normpath(joined)
 
-    data = config.data.replace(
-        videos=absolute(config.data.videos), annotations=absolute(config.data.annotations)
-    )
+    files = ('videos', 'annotations', 'subset')
+    data = config.data.replace(**{name: absolute(getattr(config.data, name)) for name in files})
     return config.replace(root=absolute(config.root), data=data)

@@ -1,11 +1,11 @@
-"""What a run writes before its graph starts: the manifest and the schema of the label."""
+"""What a run writes before its graph starts: the manifest and the schema of the labels."""
 
 import os
 
-import tensorflow as tf
-
-from avmae_tf.data.records import write_text
-from beam_jobs.manifests import Manifest, plan_folder, read_manifest, write_manifest
+from avmae_tf.data.files import exists, is_folder, open_text, write_text
+from avmae_tf.data.heads import EVENT
+from beam_jobs.datasets import plan_dataset
+from beam_jobs.manifests import Manifest, read_manifest, write_manifest
 from components.evaluation.config import label_schema
 from pipeline.config import PipelineConfig
 
@@ -13,11 +13,33 @@ SCHEMA_FILE = 'schema.pbtxt'
 
 
 def write_inputs(config: PipelineConfig) -> Manifest:
-    """Plans the manifest anew; files that would not change are left, so that caches hold."""
-    manifest = plan_folder(config.data.videos, config.data.annotations)
-    if not tf.io.gfile.exists(config.manifest) or read_manifest(config.manifest) != manifest:
+    """Plans the manifest anew; files that would not change are left, so that caches hold.
+
+    Raises:
+        ValueError: the clips cannot be planned, or have several labels under a softmax.
+    """
+    manifest = plan_dataset(
+        config.data.videos,
+        config.data.annotations,
+        name=config.data.dataset,
+        subset=config.data.subset,
+    )
+    if config.finetune.loss == 'softmax':
+        check_one_label(manifest)
+    if not is_folder(config.manifest) or read_manifest(config.manifest) != manifest:
         write_manifest(config.manifest, manifest)
     schema = os.path.join(config.schema_dir, SCHEMA_FILE)
-    if not tf.io.gfile.exists(schema):
+    if not exists(schema) or open_text(schema).read() != label_schema():
         write_text(schema, label_schema())
     return manifest
+
+
+def check_one_label(manifest: Manifest):
+    """Raises ValueError at a clip with several labels: a softmax has one right class."""
+    for row in manifest.rows:
+        for head, labels in row.labels.items():
+            if head != EVENT and len(labels) > 1:
+                raise ValueError(
+                    f'{row.key}: a softmax needs one {head} a clip, got {", ".join(labels)}; '
+                    'set finetune.loss to sigmoid'
+                )

@@ -13,6 +13,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from avmae_tf import console
+from avmae_tf.data.files import is_remote
 from pipeline.config import PipelineConfig
 from pipeline.inputs import write_inputs
 from pipeline.outcome import Outcome, read_outcome
@@ -35,12 +36,18 @@ def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outco
 
     Raises whatever a component raises.
     """
+    if is_remote(config.root):
+        raise ValueError(
+            'root: the local runner keeps its metadata in SQLite and needs a folder of this '
+            f'machine, got {config.root}'
+        )
     tf.io.gfile.makedirs(config.root)
     say('  planning the manifest')
     manifest = write_inputs(config)
-    say(f'  {len(manifest.rows)} clips, {len(manifest.classes)} classes')
+    say(f'  {len(manifest.rows)} clips, {manifest.num_classes} classes')
     pipeline = build_pipeline(
         config,
+        manifest.heads,
         metadata_connection_config=connection(config),
         beam_pipeline_args=list(BEAM_ARGS),
     )

@@ -73,7 +73,7 @@ class Outcome:
         return artifact.custom_properties['pushed_destination'].string_value
 
     def metrics(self) -> dict[str, float]:
-        """Top-1, Top-5 and mean average precision of the candidate."""
+        """The metrics of the candidate by name."""
         return read_metrics(self.report)
 
     def shortfalls(self) -> list[Shortfall]:

@@ -9,7 +9,9 @@ from tfx.proto import pusher_pb2
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing, Schema
 
+from avmae_tf.data.heads import Classes
 from avmae_tf.training.checkpoints import source_fingerprint
+from avmae_tf.training.tasks import head_sizes
 from components.evaluation.config import eval_config
 from components.finetuner.component import Finetuner
 from components.pretrainer.component import Pretrainer
@@ -18,8 +20,16 @@ from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 from pipeline.config import PipelineConfig
 
 
-def build_pipeline(config: PipelineConfig, **runner_settings) -> Pipeline:
-    """VideoExampleGen, Pretrainer, Finetuner, Evaluator, Pusher, and what they need."""
+def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings) -> Pipeline:
+    """VideoExampleGen, Pretrainer, Finetuner, Evaluator, Pusher, and what they need.
+
+    `classes` are those of the manifest, by head.
+
+    Raises:
+        ValueError: the settings of finetuning do not go with them, or the gate bounds a metric
+            that a classifier of them does not have.
+    """
+    heads = head_sizes(config.finetune, classes)
     source = source_fingerprint()
     run = config.run.to_json()
 
@@ -57,7 +67,7 @@ def build_pipeline(config: PipelineConfig, **runner_settings) -> Pipeline:
         model=finetuner.outputs['model'],
         baseline_model=baseline.outputs['model'],
         schema=schema.outputs['result'],
-        eval_config=eval_config(config.gate),
+        eval_config=eval_config(config.gate, heads, config.finetune.loss),
         example_splits=['eval'],
     )
     pusher = Pusher(

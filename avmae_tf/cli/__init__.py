@@ -15,6 +15,7 @@ VERBS = {  # verb: module of this package that holds it
     'demo': 'demo',
     'clips': 'data',
     'convert': 'data',
+    'inspect': 'inspect',
     'pretrain': 'train',
     'finetune': 'train',
     'evaluate': 'train',
@@ -22,6 +23,8 @@ VERBS = {  # verb: module of this package that holds it
     'pipeline': 'pipelines',
     'predict': 'predict',
     'embed': 'predict',
+    'import-scenic': 'interop',
+    'parity': 'interop',
 }
 
 
@@ -35,7 +38,7 @@ class _Verbs(click.Group):
         if name not in VERBS:
             return None
         module = __import__(f'avmae_tf.cli.{VERBS[name]}', fromlist=[name])
-        return getattr(module, name)
+        return getattr(module, name.replace('-', '_'))
 
 
 class Failed(Exception):

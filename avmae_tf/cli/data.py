@@ -1,18 +1,17 @@
 """`avmae clips` and `avmae convert`: videos, and records made of them."""
 
-from pathlib import Path
-
 import click
 
 from avmae_tf import console
+from beam_jobs.datasets import NAMES
 
 
 @click.command()
-@click.argument('out', type=click.Path(file_okay=False, path_type=Path))
+@click.argument('out')
 @click.option('--train', default=1024, show_default=True, help='Clips to train on.')
 @click.option('--eval', 'num_eval', default=256, show_default=True, help='Clips to hold out.')
 @click.option('--seed', default=0, show_default=True, help='The same seed gives the same clips.')
-def clips(out: Path, train: int, num_eval: int, seed: int):
+def clips(out: str, train: int, num_eval: int, seed: int):
     """Write generated videos with sound, and their annotations, to OUT.
 
     Sixteen classes: four shapes times four timbres. The picture alone tells a quarter of the
@@ -28,13 +27,22 @@ def clips(out: Path, train: int, num_eval: int, seed: int):
 
 
 @click.command()
+@click.option(
+    '--dataset',
+    'name',
+    type=click.Choice(NAMES),
+    default='folder',
+    show_default=True,
+    help='Whose annotations they are.',
+)
 @click.option('--videos', required=True, help='Folder of videos; all below it count.')
 @click.option(
     '--annotations',
-    help='CSV with the columns path[,label][,start,end][,split]; without it every video is an '
-    'unlabelled clip.',
+    help='As published: a file, or the folder of several. Of a folder of videos a CSV with the '
+    'columns path[,label][,start,end][,split]; without it every video is an unlabelled clip.',
 )
-@click.option('--out', required=True, help='Folder for the records; a killed job goes on there.')
+@click.option('--subset', help='File of video ids, one a line: train on these alone (AS500K).')
+@click.option('--out', help='Folder for the records; a killed job goes on there.')
 @click.option('--fps', default=8.0, show_default=True, help='Frames kept of each second.')
 @click.option('--side', default=256, show_default=True, help='Shorter side of a frame, pixels.')
 @click.option('--shards', type=int, help='Shards of the largest split; about 256 MB each if unset.')
@@ -45,23 +53,75 @@ def clips(out: Path, train: int, num_eval: int, seed: int):
     show_default=True,
     help='What a clip must have; one that lacks it is set aside.',
 )
+@click.option(
+    '--format',
+    'record_format',
+    type=click.Choice(['example', 'dmvr']),
+    default='example',
+    show_default=True,
+    help='tf.train.Example, or the SequenceExample of loaders built on DMVR; all of it reads both.',
+)
+@click.option('--runner', help="Beam's runner; threads of this machine if unset.")
+@click.option('--dry-run', is_flag=True, help='Report what there is to convert, and stop.')
 @click.option('--json', 'as_json', is_flag=True, help='Print the report as JSON.')
-def convert(videos, annotations, out, fps, side, shards, require, as_json):
+@click.argument('beam_options', nargs=-1, type=click.UNPROCESSED)
+def convert(
+    name,
+    videos,
+    annotations,
+    subset,
+    out,
+    fps,
+    side,
+    shards,
+    require,
+    record_format,
+    runner,
+    dry_run,
+    as_json,
+    beam_options,
+):
     """Decode videos into TFRecord examples: JPEG frames and 16 kHz sound.
 
-    A clip that cannot be used is set aside with its reason in OUT/set_aside.csv, and the job goes
-    on. Run again after an interruption, it converts only what is missing.
+    First it reports what there is: clips, missing files, hours, labels without examples, videos in
+    several splits. A clip that cannot be used is set aside with its reason in OUT/set_aside.csv,
+    and the job goes on. Run again after an interruption, it converts only what is missing.
+
+    Options of Apache Beam follow after `--`.
     """
+    from avmae_tf.cli import plans
     from avmae_tf.config import MODALITIES, MediaSpec
+    from beam_jobs.datasets import plan_dataset
+    from beam_jobs.plan_report import report as report_of
+
+    if not (out or dry_run):
+        raise click.UsageError('--out is needed, or --dry-run')
+    if not dry_run:
+        from beam_jobs.runners import pipeline_maker
+
+        make_pipeline = pipeline_maker(runner, beam_options)
+    manifest = plan_dataset(videos, annotations, name=name, subset=subset)
+    plan = report_of(manifest)
+    plans.show(plan)
+    if dry_run:
+        if as_json:
+            click.echo(plan.to_json())
+        return
+
     from beam_jobs.convert import SET_ASIDE_FILE
     from beam_jobs.convert import convert as convert_manifest
-    from beam_jobs.manifests import plan_folder
 
     required = MODALITIES if require == 'both' else (require,)
     media = MediaSpec(frames_per_second=fps, shorter_side_px=side, required=required)
     with console.progress('convert', 'clips') as report:
         summary = convert_manifest(
-            plan_folder(videos, annotations), out, media, num_shards=shards, progress=report
+            manifest,
+            out,
+            media,
+            num_shards=shards,
+            record_format=record_format,
+            make_pipeline=make_pipeline,
+            progress=report,
         )
     if as_json:
         click.echo(summary.to_json())
@@ -70,5 +130,6 @@ def convert(videos, annotations, out, fps, side, shards, require, as_json):
         click.echo(f'set aside {row["reason"]:12} {row["detail"]}')
     splits = ', '.join(f'{count} {split}' for split, count in sorted(summary.splits.items()))
     click.echo(f'{summary.clips} clips ({splits}) in {out}')
-    if summary.set_aside:
-        click.echo(f'{len(summary.set_aside)} set aside; reasons in {out}/{SET_ASIDE_FILE}')
+    if summary.reasons:
+        reasons = ', '.join(f'{count} {reason}' for reason, count in summary.reasons.items())
+        click.echo(f'{summary.num_set_aside} set aside ({reasons}); see {out}/{SET_ASIDE_FILE}')

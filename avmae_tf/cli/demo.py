@@ -30,21 +30,25 @@ run: {{steps_per_loop: 32, checkpoint_every_loops: 2, test_every_loops: 4}}
 @click.command()
 @click.option(
     '--workdir', default='demo', show_default=True,
-    type=click.Path(file_okay=False, path_type=Path), help='Everything goes below this folder.',
+    type=click.Path(file_okay=False), help='Everything goes below this folder of this machine.',
 )  # fmt: skip
 @click.option(
     '--min-top1', default=MIN_TOP1, show_default=True, type=click.FloatRange(0, 1),
     help='The gate: a model below it is not pushed.',
 )  # fmt: skip
-def demo(workdir: Path, min_top1: float):
+def demo(workdir: str, min_top1: float):
     """Generate clips, and take them all the way to a served classifier.
 
     Videos, records, masked pretraining, finetuning, evaluation, gate, push; then the pushed model
     names clips that it has never seen. A second run takes from the cache what has not changed.
     """
     from avmae_tf.data import synthetic
+    from avmae_tf.data.files import is_remote
 
+    if is_remote(workdir):
+        raise ValueError(f'--workdir must be a folder of this machine, got {workdir}')
     started = time.monotonic()
+    workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     settings = workdir / 'pipeline.yaml'
     settings.write_text(SETTINGS.format(path=settings, min_top1=min_top1))

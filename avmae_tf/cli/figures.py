@@ -9,8 +9,9 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 from tensorboard.backend.event_processing import directory_watcher, event_file_loader, io_wrapper
+
+from avmae_tf.data.files import replaced
 
 INK, FAINT, COLOURS = '#1f2933', '#cbd2d9', ('#2f6fbb', '#d9822b', '#3a9d6e')
 
@@ -59,7 +60,7 @@ def draw_losses(runs: dict[str, str], path: str):
         axis.legend(frameon=False)
         axis.spines[['top', 'right']].set_visible(False)
         axis.grid(axis='y', color=FAINT, linewidth=0.6)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_reconstructions(logs: str, path: str, count: int = 3):
@@ -88,11 +89,13 @@ def draw_reconstructions(logs: str, path: str, count: int = 3):
         axis.set_yticks([])
     for axis, tag in zip(axes[0], sorted(images, reverse=True), strict=True):
         axis.set_title(tag.removeprefix('reconstruction_'), loc='left', color=INK)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion_matrix(report: str, num_classes: int) -> np.ndarray:
     """Clips by true (row) and predicted (column) class, out of TFMA's report."""
+    import tensorflow_model_analysis as tfma  # twelve seconds
+
     plots = dict(tfma.load_eval_result(report).plots)[()]['']['']
     matrix = np.zeros([num_classes, num_classes])
     (threshold,) = plots['multiClassConfusionMatrixAtThresholds']['matrices']
@@ -120,12 +123,12 @@ def draw_confusion(matrix: np.ndarray, classes: tuple[str, ...], path: str):
                 color='white' if dark else INK,
             )  # fmt: skip
     axis.spines[:].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure, path: str):
+def save(figure, path: str):
+    """Writes a figure to a PNG, whole or not at all, and closes it."""
     figure.tight_layout()
-    temporary = f'{path}.tmp'
-    figure.savefig(temporary, format='png', dpi=130)
+    with replaced(path) as name:
+        figure.savefig(name, format='png', dpi=130)
     plt.close(figure)
-    os.replace(temporary, path)

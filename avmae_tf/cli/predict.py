@@ -1,6 +1,7 @@
 """`avmae predict` and `avmae embed`: a served model on video files."""
 
 import json
+from collections.abc import Iterator
 
 import click
 
@@ -20,6 +21,9 @@ _model = click.option(
 def predict(model, top, as_json, clips):
     """Name what video files show and sound like.
 
+    A model of nouns and verbs also names the best actions; a model of events says from which
+    second to which it finds each.
+
     A file that cannot be decoded is named with its reason; the exit code is then 1.
     """
     from avmae_tf.cli.served import ServedModel
@@ -34,10 +38,21 @@ def predict(model, top, as_json, clips):
         elif 'error' in answer:
             console.say(answer['error'])
         else:
-            labels = '  '.join(f'{label} {score:.3f}' for label, score in answer['scores'])
-            click.echo(f'{clip}  {labels}')
+            for line in lines(answer):
+                click.echo(f'{clip}  {line}')
     if failed:
         raise SystemExit(1)
+
+
+def lines(answer: dict) -> Iterator[str]:
+    """What was found in a clip, a line for each head."""
+    if 'events' in answer:
+        yield '  '.join(f'{first}-{end} s {label}' for first, end, label in answer['events'])
+        return
+    for key, best in answer.items():
+        if key != 'clip':
+            head = key.removesuffix('scores').replace('_', ': ')
+            yield head + '  '.join(f'{label} {score:.3f}' for label, score in best)
 
 
 @click.command()

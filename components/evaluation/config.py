@@ -1,74 +1,131 @@
 """What TFMA is asked: metrics, thresholds, and the schema that keeps pictures out of memory."""
 
+import json
+from collections.abc import Iterable
+
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from avmae_tf.config import Spec
 from avmae_tf.data import examples
+from avmae_tf.data.heads import EVENT, HEADS, LABEL, NOUN, VERB
+from avmae_tf.training.export import output_keys
 from components.evaluation import metrics
 
-TOP1, TOP5, MAP = 'top1', 'top5', 'map'
+ACTION, TOP1, TOP5, MAP, D_PRIME = METRICS = ('action', 'top1', 'top5', 'map', 'dprime')
 
 
 class Gate(Spec):
     """What a model must reach to be pushed; None leaves a metric out of the gate.
 
-    `max_loss_of_top1` is how far Top-1 may fall below that of the last blessed model.
+    `max_loss_of_top1` is how far Top-1, of actions where clips have nouns and verbs, may fall
+    below that of the last blessed model.
     """
 
     min_top1: float | None = None
     min_map: float | None = None
+    min_action: float | None = None
     max_loss_of_top1: float | None = 0.05
 
 
-def eval_config(gate: Gate) -> tfma.EvalConfig:
-    """Top-1, Top-5 and mean average precision on the signature for records, gated."""
+def eval_config(
+    gate: Gate, heads: Iterable[str] = (LABEL,), loss: str = 'softmax'
+) -> tfma.EvalConfig:
+    """The metrics of a classifier with these heads, on its signature for records, gated.
 
-    def at_least(value):
-        return tfma.GenericValueThreshold(lower_bound={'value': value})
+    One right class: Top-1, Top-5, mean average precision and the confusion matrix. Any number
+    (`loss` is 'sigmoid'): Top-1 and Top-5, whether a label is among the best, mean average
+    precision and d'. An event a second: Top-1 and Top-5 of seconds. Several heads: those of each,
+    named for it (`top1_noun`), and action accuracy of nouns and verbs.
 
-    top1 = {}
-    if gate.min_top1 is not None:
-        top1['value_threshold'] = at_least(gate.min_top1)
-    if gate.max_loss_of_top1 is not None:
-        top1['change_threshold'] = tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER,
-            absolute={'value': -gate.max_loss_of_top1},
-        )
-    mean_ap = {} if gate.min_map is None else {'value_threshold': at_least(gate.min_map)}
-    wanted = [
-        _metric('SparseCategoricalAccuracy', TOP1, top1),
-        _metric('SparseTopKCategoricalAccuracy', TOP5, {}, settings='"k": 5, '),
-        _metric('MeanAveragePrecision', MAP, mean_ap, module=metrics.__name__),
-        _metric('ExampleCount', 'clips', {}),
-        _metric('MultiClassConfusionMatrixPlot', 'confusion', {}, settings='"thresholds": [0.0], '),
-    ]
+    Raises:
+        ValueError: the gate bounds a metric that there is not.
+    """
+    heads = tuple(heads)
+    outputs = {head: output_keys(head, heads)[0] for head in heads}
+    by_output = {outputs[head]: _metrics_of(head, loss, alone=len(heads) == 1) for head in heads}
+    of_all = [_metric('ExampleCount', 'clips')]
+    if {NOUN, VERB} <= set(heads):
+        pair = [outputs[NOUN], outputs[VERB]]
+        of_all.insert(0, _own('ActionAccuracy', ACTION, outputs=pair))
+    if heads == (LABEL,) and loss == 'softmax':
+        of_all.append(_metric('MultiClassConfusionMatrixPlot', 'confusion', thresholds=[0.0]))
+    _set_thresholds(gate, [m for found in (*by_output.values(), of_all) for m in found])
+
+    if len(heads) == 1:
+        ((output, wanted),) = by_output.items()
+        keys = {'label_key': examples.label_index_key(*heads), 'prediction_key': output}
+        specs = [tfma.MetricsSpec(metrics=wanted + of_all)]
+    else:
+        labels = {outputs[head]: examples.label_index_key(head) for head in heads}
+        keys = {'label_keys': labels}
+        specs = [tfma.MetricsSpec(output_names=[o], metrics=m) for o, m in by_output.items()]
+        specs.append(tfma.MetricsSpec(metrics=of_all))
     return tfma.EvalConfig(
-        model_specs=[
-            tfma.ModelSpec(
-                signature_name='serving_default',
-                label_key=examples.LABEL_INDEX,
-                prediction_key='scores',
-            )
-        ],
+        model_specs=[tfma.ModelSpec(signature_name='serving_default', **keys)],
         slicing_specs=[tfma.SlicingSpec()],
-        metrics_specs=[tfma.MetricsSpec(metrics=wanted)],
+        metrics_specs=specs,
     )
 
 
-def _metric(class_name, name, threshold: dict, *, settings='', module='') -> tfma.MetricConfig:
+def _metrics_of(head: str, loss: str, *, alone: bool) -> list[tfma.MetricConfig]:
+    top1, top5, mean_ap, d_prime = (
+        name if alone else f'{name}_{head}' for name in (TOP1, TOP5, MAP, D_PRIME)
+    )
+    if head == LABEL and loss == 'softmax':
+        return [
+            _metric('SparseCategoricalAccuracy', top1),
+            _metric('SparseTopKCategoricalAccuracy', top5, k=5),
+            _own('MeanAveragePrecision', mean_ap),
+        ]
+    found = [_own('Accuracy', top1, k=1), _own('Accuracy', top5, k=5)]
+    if head != EVENT and loss == 'sigmoid':
+        found += [_own('MeanAveragePrecision', mean_ap), _own('DPrime', d_prime)]
+    return found
+
+
+def _metric(class_name: str, name: str, *, module: str = '', **settings) -> tfma.MetricConfig:
     return tfma.MetricConfig(
-        class_name=class_name,
-        module=module,
-        config=f'{{{settings}"name": "{name}"}}',
-        threshold=tfma.MetricThreshold(**threshold) if threshold else None,
+        class_name=class_name, module=module, config=json.dumps({**settings, 'name': name})
     )
+
+
+def _own(class_name: str, name: str, **settings) -> tfma.MetricConfig:
+    return _metric(class_name, name, module=metrics.__name__, **settings)
+
+
+def _set_thresholds(gate: Gate, wanted: list[tfma.MetricConfig]):
+    """Writes the bounds of the gate into the metrics that they are on."""
+    by_name = {json.loads(metric.config)['name']: metric for metric in wanted}
+    bounded = {
+        'min_top1': TOP1,
+        'min_map': MAP,
+        'min_action': ACTION,
+        'max_loss_of_top1': ACTION if ACTION in by_name else TOP1,
+    }
+    for field, name in bounded.items():
+        bound = getattr(gate, field)
+        if bound is None:
+            continue
+        if name not in by_name:
+            has = [other for other in by_name if other.partition('_')[0] in METRICS]
+            raise ValueError(
+                f'gate.{field} bounds the metric {name!r}, which this classifier does not have, '
+                f'got {bound}; it has {", ".join(has)}: set gate.{field} to null'
+            )
+        threshold = by_name[name].threshold
+        if field.startswith('min_'):
+            threshold.value_threshold.lower_bound.value = bound
+        else:
+            threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+            threshold.change_threshold.absolute.value = -bound
 
 
 def label_schema() -> str:
-    """A schema of the label alone, as text: TFMA then never unpacks the pictures."""
+    """A schema of the labels alone, as text: TFMA then never unpacks the pictures."""
     schema = schema_pb2.Schema()
-    feature = schema.feature.add(name=examples.LABEL_INDEX, type=schema_pb2.INT)
-    feature.value_count.min = 0
+    for head in HEADS:
+        name = examples.label_index_key(head)
+        schema.feature.add(name=name, type=schema_pb2.INT).value_count.min = 0
     return text_format.MessageToString(schema)

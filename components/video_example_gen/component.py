@@ -19,7 +19,7 @@ class VideoExampleGen(FileBasedExampleGen):
     are set aside, counted in the artifact's properties, and listed in its `set_aside.csv`.
 
     Args:
-        manifest: Folder of `rows.csv` and `classes.txt` (`beam_jobs.manifests`).
+        manifest: Folder of `rows.csv` and `heads.json` (`beam_jobs.manifests`).
         media: What a record keeps of a clip.
         work_dir: Stable folder; a killed conversion goes on there.
         num_shards: Shards of the largest split; by size if None.

@@ -16,7 +16,7 @@ from avmae_tf.config import MediaSpec
 from avmae_tf.data.records import load_dataset
 from beam_jobs.convert import convert
 from beam_jobs.manifests import read_manifest
-from beam_jobs.video_to_examples import job_fingerprint
+from beam_jobs.shards import job_of
 
 MEDIA, WORK_DIR, NUM_SHARDS = 'media', 'work_dir', 'num_shards'
 
@@ -42,7 +42,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         manifest = read_manifest(exec_properties[standard_component_specs.INPUT_BASE_KEY])
         media = MediaSpec.from_json(options[MEDIA])
-        work = os.path.join(options[WORK_DIR], job_fingerprint(manifest, media))
+        work = os.path.join(options[WORK_DIR], job_of(manifest, media).fingerprint)
         with console.progress('convert', 'clips') as report:
             summary = convert(
                 manifest,
@@ -52,16 +52,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 make_pipeline=self._make_beam_pipeline,
                 progress=report,
             )
-        if summary.set_aside:
+        if summary.reasons:
             reasons = ', '.join(f'{count} {name}' for name, count in summary.reasons.items())
-            console.say(f'  set aside {len(summary.set_aside)} clips: {reasons}')
+            console.say(f'  set aside {summary.num_set_aside} clips: {reasons}')
 
         move_into(work, examples.uri)
         examples.split_names = artifact_utils.encode_split_names(
             sorted(load_dataset(examples.uri).splits)
         )
         examples.set_int_custom_property('num_clips', summary.clips)
-        examples.set_int_custom_property('num_set_aside', len(summary.set_aside))
+        examples.set_int_custom_property('num_set_aside', summary.num_set_aside)
         for reason, count in summary.reasons.items():
             examples.set_int_custom_property(f'set_aside_{reason}', count)
 

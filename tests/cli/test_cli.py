@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from avmae_tf.cli import VERBS
+
 AVMAE = [str(Path(sys.executable).with_name('avmae'))]
 
 
@@ -30,8 +32,7 @@ def test_help_imports_nothing_heavy():
     assert 'avmae demo' in done.stdout
 
 
-@pytest.mark.parametrize('verb', ['demo', 'clips', 'convert', 'pretrain', 'finetune', 'evaluate',
-                                  'export', 'pipeline', 'predict', 'embed'])  # fmt: skip
+@pytest.mark.parametrize('verb', VERBS)
 def test_every_verb_has_help(verb):
     done = avmae(verb, '--help')
     assert done.returncode == 0 and len(done.stdout) > 150
@@ -43,13 +44,18 @@ def test_every_verb_has_help(verb):
         (['nothing'], 'No such command'),
         (['convert', '--videos', '/nowhere', '--out', '/tmp/x'], '/nowhere: no such folder'),
         (['pretrain', '--data', '/nowhere', '--workdir', '/tmp/x'], '/nowhere: no dataset.json'),
+        (['demo', '--workdir', 'gs://b/demo'], 'must be a folder of this machine, got gs://b/demo'),
+        (['inspect', '/nowhere'], '/nowhere: neither records, nor a model'),
         (['predict', '--model', '/nowhere', 'a.mp4'], '/nowhere: neither a SavedModel'),
         (['pipeline', 'run', '--config', '/nowhere.yaml'], '/nowhere.yaml: No such file'),
         (
             ['pretrain', '--data', 'd', '--workdir', 'w', '--set', 'schedule.epochs=none'],
             'schedule.epochs: ',
         ),
-        (['pretrain', '--data', 'd', '--workdir', 'w', '--recipe', 'x'], "must be one of ['demo'"),
+        (
+            ['pretrain', '--data', 'd', '--workdir', 'w', '--recipe', 'x'],
+            "must be one of ['audioset-base'",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message):
@@ -75,8 +81,12 @@ def test_clips_then_convert_without_a_word_of_the_libraries(tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'set aside unreadable' in done.stdout and 'extra.mp4' in done.stdout
     assert f'32 clips (16 eval, 16 train) in {tmp_path}/records' in done.stdout
-    noise = [line for line in done.stderr.splitlines() if not line.startswith('  convert ')]
+    noise = [line for line in done.stderr.splitlines() if not line.startswith('  ')]
     assert noise == []
 
     again = avmae('convert', *arguments, '--json')
     assert json.loads(again.stdout)['set_aside'] == {'unreadable': 1}
+
+    plan = avmae('convert', *arguments, '--dry-run', '--json')
+    assert json.loads(plan.stdout)['splits']['train']['found'] == 17
+    assert plan.stdout.strip() == (tmp_path / 'records/plan.json').read_text()

@@ -1,11 +1,21 @@
 """Metrics against scikit-learn and by hand, thresholds, and the schema that keeps memory low."""
 
+import json
+import statistics
+
 import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.evaluation.config import Gate, eval_config, label_schema
-from components.evaluation.metrics import MeanAveragePrecision, mean_average_precision
+from components.evaluation.metrics import (
+    MeanAveragePrecision,
+    d_prime,
+    mean_average_precision,
+    share_right,
+)
 
 
 def test_mean_average_precision_by_hand():
@@ -18,6 +28,28 @@ def test_mean_average_precision_by_hand():
 def test_classes_without_a_clip_are_left_out():
     labels = np.array([[1, 0], [0, 0]])
     assert mean_average_precision(labels, np.array([[0.9, 0.5], [0.1, 0.6]])) == 1.0
+
+
+def test_d_prime_by_hand():
+    labels = np.array([[1, 0, 0, 1], [1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]])
+    scores = np.array([[9, 2, 0, 0], [1, 0, 0, 0], [3, 1, 0, 0], [0, 0, 0, 0]])
+    # class 0: 3 of 4 pairs in order, class 1: 2 of 3; classes 2 and 3 cannot be ranked
+    area = (3 / 4 + 2 / 3) / 2
+    assert statistics.NormalDist().cdf(d_prime(labels, scores) / 2**0.5) == pytest.approx(area)
+
+
+@pytest.mark.parametrize(
+    ('labels', 'k', 'share'),
+    [([1], 1, 1), ([2], 1, 0), ([2], 2, 1), ([0, 2], 2, 1), ([0, 1, 2], 1, 1), ([], 3, 0)],
+)
+def test_one_of_several_labels_is_enough(labels, k, share):
+    labels = np.array(labels, np.int64)
+    assert share_right(labels, np.array([0.1, 0.9, 0.5]), k) == share
+
+
+def test_events_are_right_by_the_second():
+    scores = np.eye(3)[[0, 1, 2, 2]]
+    assert share_right(np.array([0, 1, 0, 2]), scores) == 3 / 4
 
 
 def test_the_metric_in_tfma_is_exact():
@@ -37,9 +69,13 @@ def test_the_metric_in_tfma_is_exact():
     assert value == pytest.approx(mean_average_precision(np.eye(4)[labels], scores))
 
 
+def names_and_thresholds(config):
+    metrics = [metric for spec in config.metrics_specs for metric in spec.metrics]
+    return [(json.loads(metric.config)['name'], metric.threshold) for metric in metrics]
+
+
 def thresholds(gate):
-    metrics = eval_config(gate).metrics_specs[0].metrics
-    return {m.config.split('"name": "')[1].split('"')[0]: m.threshold for m in metrics}
+    return dict(names_and_thresholds(eval_config(gate)))
 
 
 def test_the_gate_becomes_thresholds():
@@ -53,5 +89,33 @@ def test_no_gate_is_no_threshold():
     assert not any(t.ByteSize() for t in thresholds(Gate(max_loss_of_top1=None)).values())
 
 
-def test_the_schema_names_the_label_alone():
-    assert label_schema().count('feature {') == 1 and 'clip/label/index' in label_schema()
+def test_the_gate_of_actions_bounds_their_accuracy():
+    config = eval_config(Gate(min_action=0.2), ('noun', 'verb'))
+    found = {name: t for name, t in names_and_thresholds(config) if t.ByteSize()}
+    assert list(found) == ['action']
+    assert found['action'].value_threshold.lower_bound.value == 0.2
+    assert found['action'].change_threshold.absolute.value == -0.05
+
+
+@pytest.mark.parametrize(
+    ('gate', 'heads', 'loss', 'message'),
+    [
+        ({'min_top1': 0.4}, ('noun', 'verb'), 'softmax', r"gate.min_top1 .* 'top1'.*got 0.4; .*ac"),
+        ({'min_map': 0.4}, ('event',), 'softmax', 'gate.min_map .* it has top1, top5: set'),
+        ({'min_action': 0.4}, ('label',), 'sigmoid', 'it has top1, top5, map, dprime: set gate'),
+        ({}, ('label', 'noun'), 'softmax', 'gate.max_loss_of_top1 .*top1_label.*to null'),
+    ],
+)
+def test_a_bound_on_a_metric_that_there_is_not(gate, heads, loss, message):
+    with pytest.raises(ValueError, match=message):
+        eval_config(Gate(**gate), heads, loss)
+
+
+def test_the_schema_names_the_labels_alone():
+    schema = text_format.Parse(label_schema(), schema_pb2.Schema())
+    assert [(f.name, f.value_count.min) for f in schema.feature] == [
+        ('clip/label/index', 0),
+        ('clip/label/noun/index', 0),
+        ('clip/label/verb/index', 0),
+        ('clip/label/event/index', 0),
+    ]

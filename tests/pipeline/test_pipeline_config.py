@@ -31,7 +31,14 @@ def test_relative_paths_are_below_the_file(tmp_path):
     assert config.root == str(tmp_path / 'out')
     assert config.data.videos == str(tmp_path / 'clips')
     assert config.data.annotations == '/list.csv'
+    assert config.data.dataset == 'folder' and config.data.subset is None
     assert load_config(write(tmp_path, GOOD), root='gs://bucket/x').root == 'gs://bucket/x'
+
+
+def test_paths_of_a_file_in_a_bucket_are_in_that_bucket(tmp_path):
+    config = load_config(f'file://{write(tmp_path, GOOD)}')
+    assert config.root == f'file://{tmp_path}/out'
+    assert config.data.videos == f'file://{tmp_path}/clips'
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,10 @@ def test_relative_paths_are_below_the_file(tmp_path):
         (GOOD + 'colour: red', 'p.yaml: colour: '),
         (GOOD.replace('epochs: 3', 'epochs: -3'), 'pretrain.schedule.epochs: '),
         (GOOD.replace('name: demo', 'name: De Mo'), 'p.yaml: name: '),
+        (
+            GOOD.replace('videos:', 'dataset: epic, videos:'),
+            'data.dataset: .*must be one of .*epic-',
+        ),
         ('a: [', 'p.yaml: not YAML'),
     ],
 )

@@ -1,0 +1,55 @@
+"""Settings of a model that is named on the command line."""
+
+import click
+
+from avmae_tf.config import (
+    FINETUNE_RECIPES,
+    PRETRAIN_RECIPES,
+    BackboneSpec,
+    Bottleneck,
+    DecoderSpec,
+    TrainingConfig,
+)
+
+BOTTLENECK = 'bottleneck'
+
+
+def settings_of(
+    model: str,
+    encoder: str | None,
+    decoder: str | None,
+    modalities: str | None,
+    classes: int | None,
+) -> TrainingConfig:
+    """The paper's inputs on the backbone `model`: a classifier if there are `classes`.
+
+    MBT fuses from two thirds of the depth on, as in the paper's Base and Large.
+    """
+    backbone = BackboneSpec.model_validate(model)
+    changes = {'backbone': backbone}
+    if modalities:
+        changes['modalities'] = tuple(name.strip() for name in modalities.split(','))
+    if classes is None:
+        if encoder == BOTTLENECK:
+            raise click.UsageError('--encoder bottleneck is of classifiers and needs --classes')
+        changes['decoder'] = DecoderSpec.for_backbone(model, fusion=decoder or 'shared')
+        return PRETRAIN_RECIPES['vggsound-base'].replace(**changes, encoder=encoder or 'mid')
+    if decoder:
+        raise click.UsageError('--decoder is of autoencoders, and --classes asks for a classifier')
+    fusion = encoder or BOTTLENECK
+    if fusion == BOTTLENECK:
+        fusion = Bottleneck(fusion_layer=2 * backbone.num_layers // 3)
+    return FINETUNE_RECIPES['vggsound-base'].replace(**changes, fusion=fusion)
+
+
+def recipe_of(name: str, classes: int | None) -> TrainingConfig:
+    """The settings of pretraining, or, if there are `classes`, of finetuning."""
+    recipes = PRETRAIN_RECIPES if classes is None else FINETUNE_RECIPES
+    if name in recipes:
+        return recipes[name]
+    if name in FINETUNE_RECIPES:
+        raise click.UsageError(f'--recipe {name} is of a classifier and needs --classes')
+    if name in PRETRAIN_RECIPES:
+        raise click.UsageError(f'--recipe {name} is of an autoencoder, which has no --classes')
+    known = sorted({*PRETRAIN_RECIPES, *FINETUNE_RECIPES})
+    raise ValueError(f'recipe must be one of {known}, got {name!r}')

@@ -1,0 +1,51 @@
+"""The report of a planned conversion as tables."""
+
+from beam_jobs.plan_report import Listed, PlanReport
+
+
+def show(plan: PlanReport):
+    """Tables on standard error: clips by split, and what to look at before the work starts."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+
+    splits = Table('split', *_right('clips', 'found', 'missing', 'hours'), box=None)
+    for name, split in plan.splits.items():
+        missing = split.clips - split.found
+        splits.add_row(
+            name, f'{split.clips:,}', f'{split.found:,}', f'{missing:,}', f'{split.hours:,.2f}'
+        )
+    notes = Table(box=None, show_header=False)
+    for name, text in _notes(plan):
+        notes.add_row(name, text)
+    screen = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for table in (splits, notes):
+        screen.print(Padding(table, (0, 0, 0, 1)))
+
+
+def _right(*names: str):
+    from rich.table import Column
+
+    return [Column(name, justify='right') for name in names]
+
+
+def _notes(plan: PlanReport):
+    yield 'videos found', f'{plan.files:,}'
+    yield 'records', f'about {plan.record_gigabytes:,.2f} GB'
+    if plan.missing.count:
+        yield 'videos missing', _some(plan.missing)
+    if plan.without_times:
+        yield 'clips without times', f'{plan.without_times:,} (not in the hours)'
+    if plan.named_twice:
+        yield 'clips named twice', f'{plan.named_twice:,} (converted once)'
+    if plan.in_several_splits.count:
+        yield 'videos in several splits', _some(plan.in_several_splits)
+    for head, count in plan.classes.items():
+        empty = plan.without_examples[head]
+        rest = f'; without an example to train on: {_some(empty)}' if empty.count else ''
+        yield f'classes of {head}', f'{count:,}{rest}'
+
+
+def _some(listed: Listed) -> str:
+    names = ', '.join(listed.first[:3])
+    return f'{listed.count:,} ({names}{", ..." if listed.count > 3 else ""})'
