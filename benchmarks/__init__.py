@@ -1,0 +1,1 @@
+"""What the project promises of its speed, measured as ratios: `python -m benchmarks [NAME...]`."""

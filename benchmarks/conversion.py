@@ -1,0 +1,99 @@
+"""Videos to clips against a bare decoder, and the Beam job against a plain loop."""
+
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+import apache_beam as beam
+import av
+import cv2
+import numpy as np
+import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from avmae_tf.config import MediaSpec
+from avmae_tf.data.synthetic import ClipStyle, draw_clip, encode_mp4
+from beam_jobs.convert import LOCAL_OPTIONS, convert
+from beam_jobs.manifests import Manifest, plan_folder
+from beam_jobs.media import decode_clip
+from beam_jobs.video_to_examples import convert_rows, plan_shards
+from benchmarks.measure import Comparison, compare
+
+SECONDS, RATE = 10.0, 25.0
+HEIGHT, WIDTH = 720, 1280
+VIDEOS = 16  # of the job: the same clip under many names
+DECODING_TARGET, BEAM_TARGET = 1.35, 1.15
+
+
+def write_video(path: Path):
+    """A drawn clip of the size that data sets are distributed in."""
+    style = ClipStyle(size_px=HEIGHT, frames_per_second=RATE, seconds=SECONDS)
+    frames, waveform = draw_clip(0, seed=0, style=style)
+    wide = np.stack([cv2.resize(frame, (WIDTH, HEIGHT)) for frame in frames])
+    encode_mp4(path, wide, waveform, frames_per_second=RATE)
+
+
+def decode_bare(path: Path):
+    """Every frame and every sample, on one thread, to nowhere: the ffmpeg program if it is here."""
+    if ffmpeg := shutil.which('ffmpeg'):
+        command = [ffmpeg, '-v', 'error', '-threads', '1', '-i', str(path), '-f', 'null', '-']
+        subprocess.run(command, check=True)
+        return
+    with av.open(str(path)) as container:
+        for stream in container.streams:
+            stream.codec_context.thread_type = 'NONE'
+        for packet in container.demux():
+            packet.decode()
+
+
+def one_worker() -> beam.Pipeline:
+    """As many threads as the loop has: two that share a core's caches cost more each."""
+    return beam.Pipeline(options=PipelineOptions([*LOCAL_OPTIONS, '--direct_num_workers=1']))
+
+
+def convert_plainly(manifest: Manifest, media: MediaSpec, out: Path):
+    """What the Beam job does, without Beam."""
+    out.mkdir()
+    for number, plan in enumerate(plan_shards(manifest, media)):
+        with tf.io.TFRecordWriter(str(out / f'{number}')) as writer:
+            for _, record, _ in convert_rows(plan):
+                writer.write(record)
+
+
+def compare_all(folder: Path) -> list[Comparison]:
+    media = MediaSpec()
+    videos = folder / 'videos'
+    videos.mkdir()
+    write_video(videos / '0.mp4')
+    for number in range(1, VIDEOS):
+        shutil.copy(videos / '0.mp4', videos / f'{number}.mp4')
+    manifest = plan_folder(str(videos))
+
+    def fresh() -> Path:
+        return folder / uuid.uuid4().hex
+
+    def convert_with_beam():
+        convert(manifest, str(fresh()), media, make_pipeline=one_worker)
+
+    bare = 'ffmpeg' if shutil.which('ffmpeg') else 'PyAV'
+    return [
+        compare(
+            subject=(
+                'decode_clip: JPEGs and 16 kHz sound',
+                lambda: decode_clip(videos / '0.mp4', media),
+            ),
+            reference=(f'bare decoding, {bare}', lambda: decode_bare(videos / '0.mp4')),
+            unit='clip',
+            count=1,
+            target=DECODING_TARGET,
+        ),
+        compare(
+            subject=('conversion with Beam', convert_with_beam),
+            reference=('a plain loop', lambda: convert_plainly(manifest, media, fresh())),
+            unit='clip',
+            count=VIDEOS,
+            target=BEAM_TARGET,
+            repeats=3,
+        ),
+    ]

@@ -1,0 +1,50 @@
+"""The benchmarks measure CPU time, whoever spends it, and name what they do not know."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from benchmarks import measure
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """CPU time that moves only when `clock.work` is called."""
+
+    class Clock:
+        now = 0.0
+
+        def work(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(measure, 'cpu_seconds', lambda: clock.now)
+    monkeypatch.setattr(measure, 'QUIET_SECONDS', 1e-3)
+    return clock
+
+
+def test_the_ratio_is_that_of_the_medians(clock):
+    rounds = iter([9.0, 3.0, 1.0, 3.0])  # the first is not counted
+    found = measure.compare(
+        subject=('uneven', lambda: clock.work(next(rounds))),
+        reference=('even', lambda: clock.work(2.0)),
+        unit='part', count=1, target=1.4, repeats=3,
+    )  # fmt: skip
+    assert (found.subject_value, found.reference_value) == (3.0, 2.0)
+    assert found.ratio == 1.5 and not found.met
+
+
+def test_what_a_thread_does_afterwards_counts(clock):
+    later = threading.Timer(2e-4, lambda: clock.work(1.0))
+    assert measure.cost(later.start, 4) == pytest.approx(0.25)
+
+
+def test_an_unknown_benchmark_is_named_with_those_that_exist():
+    done = subprocess.run(
+        [sys.executable, '-m', 'benchmarks', 'nothing'], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "must be one of ['conversion', 'input_pipeline'" in done.stderr
+    assert "got ['nothing']" in done.stderr
