@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKDIR ?= demo
 
-.PHONY: help setup demo test test-slow check format
+.PHONY: help setup demo test test-slow bench check format
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +19,13 @@ demo: $(READY) ## generated clips to a gated, pushed, served classifier; results
 	@$(VENV)/bin/avmae demo --workdir $(WORKDIR)
 
 test: $(READY) ## the fast tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2
 
 test-slow: $(READY) ## the end-to-end tests, minutes each
-	@$(PYTHON) -m pytest -m slow
+	@$(PYTHON) -m pytest -m slow -n 2 --dist loadfile
+
+bench: $(READY) ## CPU time against the targets; BENCH=name runs one
+	@$(PYTHON) -m benchmarks $(BENCH)
 
 check: $(READY) ## lint and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

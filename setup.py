@@ -7,6 +7,14 @@ import setuptools
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'avmae_tf/__init__.py').read_text())[1]
+# Exact versions, all of them: a resolver would search for the better part of an hour.
+LOCK = (ROOT / 'requirements.lock').read_text().split()
+DEVELOPERS = (
+    *('execnet', 'gcp-storage-emulator', 'iniconfig', 'pip'),
+    *('pytest', 'pytest-xdist', 'ruff', 'uv', 'wheel'),
+)
+OVERRIDDEN = ('tensorflow-hub',)  # the lock has a newer one than TFX admits
+LEFT_OUT = (*DEVELOPERS, *OVERRIDDEN)
 
 setuptools.setup(
     name='avmae-tf',
@@ -23,40 +31,12 @@ setuptools.setup(
             for rest in ('', '.*')
         ]
     ),
-    install_requires=[
-        'apache-beam==2.60.0',
-        'av>=14,<18',
-        'click>=8.1',
-        'dill==0.3.1.1',
-        'google-api-core<2.20',
-        'google-auth<2.40',
-        'google-cloud-aiplatform<1.75',
-        'matplotlib>=3.8',
-        'ml-metadata==1.16.0',
-        'numpy<2',
-        'opencv-python-headless>=4.8,<4.12',
-        'pandas<2',
-        'protobuf==3.20.3',
-        'pydantic>=2.7',
-        'PyYAML>=6',
-        'rich>=13',
-        'scikit-learn>=1.3,<1.6',
-        'setuptools<81',
-        'tensorboard==2.16.2',
-        'tensorflow==2.16.2',
-        'tensorflow-io==0.37.1',
-        'tensorflow-model-analysis==0.47.1',
-        'tensorflow-serving-api==2.16.1',
-        'tensorflow-text==2.16.1',
-        'tf-keras==2.16.0',
-        'tf-models-official==2.16.0',
-        'tfx==1.16.0',
-    ],
+    install_requires=[line for line in LOCK if line.split('==')[0] not in LEFT_OUT],
     extras_require={
         'tpu': ['tensorflow-tpu==2.16.2'],
         'gcp': ['apache-beam[gcp]==2.60.0', 'google-cloud-storage'],
         'kubeflow': ['kfp==2.5.0'],
-        'dev': ['pytest>=8', 'pytest-xdist', 'ruff>=0.6', 'wheel', 'uv'],
+        'dev': ['gcp-storage-emulator', 'pytest>=8', 'pytest-xdist', 'ruff>=0.6', 'wheel', 'uv'],
     },
     entry_points={'console_scripts': ['avmae=avmae_tf.cli:main']},
 )

@@ -1,6 +1,7 @@
 """Two logical CPU devices, tiny settings, and one set of generated clips for all tests."""
 
 import os
+from pathlib import Path
 
 from avmae_tf import console
 
@@ -65,17 +66,17 @@ def clips(tmp_path_factory):
     """Annotations of 48 + 16 clips of one second, 32 x 32."""
     out = tmp_path_factory.mktemp('clips')
     style = synthetic.ClipStyle(size_px=32, seconds=1.0)
-    return synthetic.write_clips(out, num_train=48, num_eval=16, style=style)
+    return Path(synthetic.write_clips(out, num_train=48, num_eval=16, style=style))
 
 
 @pytest.fixture(scope='session')
 def records(clips, tmp_path_factory) -> str:
     """A folder of records of `clips`: four shards to train on."""
     from beam_jobs.convert import convert
-    from beam_jobs.manifests import plan_folder
+    from beam_jobs.datasets import plan_dataset
 
     out = str(tmp_path_factory.mktemp('records') / 'out')
-    convert(plan_folder(str(clips.parent), str(clips)), out, MEDIA)
+    convert(plan_dataset(str(clips.parent), str(clips)), out, MEDIA)
     return out
 
 

@@ -14,7 +14,12 @@ ALLOWED = {
     'avmae_tf.models': set(),
     'avmae_tf.losses': {'avmae_tf.models'},
     'avmae_tf.training': {'avmae_tf.data', 'avmae_tf.models', 'avmae_tf.losses'},
-    'avmae_tf.interop': {'avmae_tf.models', 'avmae_tf.losses', 'avmae_tf.training'},
+    'avmae_tf.interop': {
+        'avmae_tf.data',
+        'avmae_tf.models',
+        'avmae_tf.losses',
+        'avmae_tf.training',
+    },
     'beam_jobs': {'avmae_tf.data'},
     'components': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs'},
     'pipeline': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs', 'components'},

@@ -132,13 +132,57 @@ def test_predict_names_clips_and_says_what_is_wrong_with_others(folder):
     assert 'text.mp4' in done.stderr
 
 
+def write_actions(folder: Path):
+    """Generated clips as EPIC-KITCHENS annotates them: the shape is the noun, the timbre the verb.
+
+    Every clip is a video of its own.
+    """
+    synthetic.write_clips(folder / 'clips', num_train=64, num_eval=32)
+    (folder / 'epic').mkdir()
+    (folder / 'videos').mkdir()
+    nouns, verbs = list(synthetic.SHAPES), list(synthetic.PARTIALS)
+    columns = 'narration_id video_id start_timestamp stop_timestamp verb_class noun_class'
+    lines = {'train': [columns.split()], 'eval': [columns.split()]}
+    with open(folder / 'clips/annotations.csv', newline='') as f:
+        for i, row in enumerate(csv.DictReader(f)):
+            noun, verb = row['label'].split('+')
+            (folder / 'clips' / row['path']).rename(folder / f'videos/P01_{i}.mp4')
+            labels = [verbs.index(verb), nouns.index(noun)]
+            lines[row['split']].append([i, f'P01_{i}', '00:00:00.00', '00:00:02.00', *labels])
+    for split, name in {'train': 'train', 'eval': 'validation'}.items():
+        with open(folder / f'epic/EPIC_100_{name}.csv', 'w', newline='') as f:
+            csv.writer(f).writerows(lines[split])
+
+
+def test_nouns_and_verbs_go_the_same_way(tmp_path):
+    write_actions(tmp_path)
+    settings = SETTINGS.replace('EPOCHS', '2').replace('min_top1: GATE', 'min_action: 0.999')
+    settings = settings.replace('videos: clips', 'dataset: epic-kitchens, videos: videos')
+    path = tmp_path / 'pipeline.yaml'
+    path.write_text(settings.replace('clips/annotations.csv', 'epic'))
+    refused = avmae('pipeline', 'run', '--config', path)
+    assert refused.returncode == 1
+    last = refused.stderr.strip().splitlines()[-1]
+    assert last.startswith('error: not pushed: action is 0.') and 'gate of 0.999' in last
+
+    path.write_text(path.read_text().replace('min_action: 0.999', 'min_action: 0.0'))
+    done = avmae('pipeline', 'run', '--config', path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == [
+        'action', 'top1_noun', 'top1_verb'
+    ]  # fmt: skip
+    clip = tmp_path / 'videos/P01_0.mp4'
+    named = avmae('predict', '--model', tmp_path / 'serving/small', clip).stdout.splitlines()
+    assert [line.split()[1] for line in named] == ['noun:', 'verb:', 'action:']
+
+
 def test_a_killed_pretraining_goes_on_and_its_curve_has_no_gap(folder, tmp_path):
     from avmae_tf.cli import figures
 
     examples = next((folder / 'pipeline/VideoExampleGen/examples').iterdir())
     arguments = (
         'pretrain', '--data', examples, '--workdir', tmp_path / 'run',
-        '--set', 'schedule.epochs=100',
+        '--set', 'schedule.epochs=100', '--set', 'schedule.batch_size=32',
     )  # fmt: skip
     process = subprocess.Popen(
         [BIN / 'avmae', *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
