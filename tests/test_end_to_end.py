@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from avmae_tf.data import synthetic
 
@@ -112,6 +114,8 @@ def test_the_pushed_model_answers_without_this_package(folder, tmp_path):
     shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout
     for signature in ('serving_default', 'clips', 'embed'):
         assert f"signature_def['{signature}']" in shown
+    # tensorflow_transform, which TFX imports into the process of the tests, asks for tf_keras
+    client = {k: v for k, v in os.environ.items() if k != 'TF_USE_LEGACY_KERAS'}
     code = f"""
 import sys, tensorflow as tf
 model = tf.saved_model.load({str(model)!r})
@@ -121,7 +125,16 @@ answer = model.signatures['clips'](frames=tf.stack([[jpeg] * 16]),
 assert abs(float(tf.reduce_sum(answer['scores'])) - 1) < 1e-4
 assert not [m for m in sys.modules if m.split('.')[0] in ('avmae_tf', 'beam_jobs', 'tf_keras')]
 """
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path)
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path, env=client)
+
+    shard = next((folder / 'pipeline/VideoExampleGen/examples').glob('*/Split-eval/*'))
+    record = next(iter(tf.data.TFRecordDataset(str(shard)))).numpy()
+    np.save(tmp_path / 'examples.npy', np.array([record], dtype=object))
+    command = [BIN / 'saved_model_cli', 'run', '--dir', model, '--tag_set', 'serve',
+               '--signature_def', 'serving_default', '--inputs', 'examples=examples.npy',
+               '--outdir', tmp_path]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=client)
+    assert np.load(tmp_path / 'scores.npy').sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_predict_names_clips_and_says_what_is_wrong_with_others(folder):

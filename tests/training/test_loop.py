@@ -163,7 +163,7 @@ def test_finetuning_starts_from_the_pretrained_encoder_and_learns(
         said.append(warm_start(model, load_model(pretrained[0].model)))
 
     folder = RunFolder(str(tmp_path))
-    schedule = finetune_config.schedule.replace(learning_rate=1e-2, epochs=8)
+    schedule = finetune_config.schedule.replace(learning_rate=1e-2, epochs=12)
     config = finetune_config.replace(schedule=schedule, label_smoothing=0.0, stochastic_depth=0.0)
     scalars = loop.train(
         FinetuneTask(config, dataset), records, folder,
@@ -171,7 +171,7 @@ def test_finetuning_starts_from_the_pretrained_encoder_and_learns(
         progress=lambda step, steps, **figures: losses.append(figures['loss']),
     )  # fmt: skip
     assert len(said) == 1 and 'last norm' in said[0].taken
-    assert losses[-1] < losses[0] - 0.05
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.05
     assert 0 <= scalars['top1'] <= scalars['top5'] <= 1
     assert describe_model(folder.model).heads == dataset.heads
 
