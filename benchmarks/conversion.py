@@ -10,14 +10,16 @@ import av
 import cv2
 import numpy as np
 import tensorflow as tf
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.synthetic import ClipStyle, draw_clip, encode_mp4
-from beam_jobs.convert import LOCAL_OPTIONS, convert
-from beam_jobs.manifests import Manifest, plan_folder
+from beam_jobs.convert import convert
+from beam_jobs.datasets import plan_dataset
+from beam_jobs.manifests import Manifest
 from beam_jobs.media import decode_clip
-from beam_jobs.video_to_examples import convert_rows, plan_shards
+from beam_jobs.runners import local_pipeline
+from beam_jobs.shards import job_of, plan_shards
+from beam_jobs.video_to_examples import convert_rows
 from benchmarks.measure import Comparison, compare
 
 SECONDS, RATE = 10.0, 25.0
@@ -49,15 +51,16 @@ def decode_bare(path: Path):
 
 def one_worker() -> beam.Pipeline:
     """As many threads as the loop has: two that share a core's caches cost more each."""
-    return beam.Pipeline(options=PipelineOptions([*LOCAL_OPTIONS, '--direct_num_workers=1']))
+    return local_pipeline(['--direct_num_workers=1'])
 
 
 def convert_plainly(manifest: Manifest, media: MediaSpec, out: Path):
     """What the Beam job does, without Beam."""
     out.mkdir()
-    for number, plan in enumerate(plan_shards(manifest, media)):
+    job = job_of(manifest, media)
+    for number, plan in enumerate(plan_shards(manifest)):
         with tf.io.TFRecordWriter(str(out / f'{number}')) as writer:
-            for _, record, _ in convert_rows(plan):
+            for _, record, _ in convert_rows(plan.rows, job):
                 writer.write(record)
 
 
@@ -68,7 +71,7 @@ def compare_all(folder: Path) -> list[Comparison]:
     write_video(videos / '0.mp4')
     for number in range(1, VIDEOS):
         shutil.copy(videos / '0.mp4', videos / f'{number}.mp4')
-    manifest = plan_folder(str(videos))
+    manifest = plan_dataset(str(videos))
 
     def fresh() -> Path:
         return folder / uuid.uuid4().hex

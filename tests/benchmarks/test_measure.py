@@ -1,12 +1,13 @@
 """The benchmarks measure CPU time, whoever spends it, and name what they do not know."""
 
+import importlib
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from benchmarks import measure
+from benchmarks import __main__, measure
 
 
 @pytest.fixture
@@ -48,3 +49,8 @@ def test_an_unknown_benchmark_is_named_with_those_that_exist():
     assert done.returncode != 0
     assert "must be one of ['conversion', 'input_pipeline'" in done.stderr
     assert "got ['nothing']" in done.stderr
+
+
+@pytest.mark.parametrize('name', __main__.names())
+def test_every_benchmark_goes_with_the_code_it_measures(name):
+    assert callable(importlib.import_module(f'benchmarks.{name}').compare_all)
