@@ -1,7 +1,8 @@
-"""Scaled dot-product attention that never holds all scores at once.
+"""Scaled dot-product attention that never holds all scores of a large model at once.
 
-The backward pass recomputes the scores of a chunk from queries and keys, so what is kept between
-the passes grows with the number of tokens, not with its square.
+The weights of a small attention are kept for the backward pass. Those of a large one are computed
+again from queries and keys, chunk by chunk, so that what is kept between the passes grows with the
+number of tokens, not with its square.
 Shapes: G groups (clips times heads), N tokens, K width of a head.
 """
 
@@ -13,6 +14,7 @@ from avmae_tf.models.recompute import after
 
 CHUNK_BYTES = 40 * 2**20  # scores of a chunk: more misses the cache, less starves the cores
 MAX_CHUNKS = 16  # each is unrolled in the graph
+KEPT_BYTES = 128 * 2**20  # of the weights of one attention: computing them again costs a quarter
 
 
 def num_chunks(groups: int | None, num_tokens: int, itemsize: int) -> int:
@@ -48,8 +50,11 @@ def _forward(q, k, v):
 
 
 def _backward(q, k, v, out, out_gradient):
+    return _gradients(_weights(q, k), q, k, v, out, out_gradient)
+
+
+def _gradients(weights, q, k, v, out, out_gradient):
     """Gradients of q, k, v; sum(dP P) over keys is sum(dO O) over channels."""
-    weights = _weights(q, k)
     row_sums = tf.reduce_sum(out_gradient * out, axis=-1, keepdims=True)
     scores_gradient = weights * (tf.matmul(out_gradient, v, transpose_b=True) - row_sums)
     return (
@@ -60,8 +65,14 @@ def _backward(q, k, v, out, out_gradient):
 
 
 @tf.custom_gradient
-def attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor):
-    """softmax(q k^T) v for q, k, v [G, N, K]; q is scaled already."""
+def _attend_keeping(q, k, v):
+    weights = _weights(q, k)
+    out = tf.matmul(weights, v)
+    return out, lambda out_gradient: _gradients(weights, q, k, v, out, out_gradient)
+
+
+@tf.custom_gradient
+def _attend_in_chunks(q, k, v):
     chunks = num_chunks(q.shape[0], q.shape[1], q.dtype.size)
     out = _one_by_one(_forward, (q, k, v), chunks)
 
@@ -70,3 +81,10 @@ def attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor):
         return _one_by_one(_backward, (*inputs, out, out_gradient), chunks)
 
     return out, gradient
+
+
+def attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+    """softmax(q k^T) v for q, k, v [G, N, K]; q is scaled already."""
+    groups, num_tokens = q.shape[:2]
+    small = groups is not None and groups * num_tokens**2 * q.dtype.size <= KEPT_BYTES
+    return _attend_keeping(q, k, v) if small else _attend_in_chunks(q, k, v)
