@@ -7,6 +7,7 @@ from avmae_tf import console
 
 console.quiet()
 os.environ['AVMAE_CPU_DEVICES'] = '2'
+os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'  # what is compiled runs once
 
 import pytest  # noqa: E402
 

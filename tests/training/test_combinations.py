@@ -1,5 +1,7 @@
 """Every legal encoder, decoder and objective takes a step compiled by XLA on two devices."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -51,10 +53,18 @@ def test_as_many_as_the_paper_allows():
     assert len(LEGAL) == 15 + 2 * 4 * 4  # joint; early and mid with every decoder
 
 
+@pytest.fixture(scope='module')
+def process():
+    """One process after the other, of a few steps each: XLA keeps all that it has compiled."""
+    spawn = multiprocessing.get_context('spawn')
+    with spawn.Pool(1, devices.configure_cpu_devices, maxtasksperchild=12) as pool:
+        yield pool
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(('encoder', 'decoder', 'objective'), LEGAL)
-def test_a_compiled_step_on_two_devices(encoder, decoder, objective):
-    take_a_step(settings(encoder, decoder, objective))
+def test_a_compiled_step_on_two_devices(encoder, decoder, objective, process):
+    process.apply(take_a_step, [settings(encoder, decoder, objective)])
 
 
 def test_a_compiled_step_with_rematerialised_blocks_in_bfloat16():
