@@ -55,11 +55,12 @@ def parity(fixtures, as_json):
     """Replay golden fixtures of the authors' model and print the largest relative error.
 
     The error of an array is max|ours - theirs| / max|theirs|. The exit code is 1 where one is
-    above 1e-4, or above 1e-3 for gradients and what one step makes of them.
+    above 1e-4, or above 1e-3 for gradients and what one step makes of them; it is 2 where a file
+    cannot be replayed.
     """
-    from avmae_tf.interop.parity import check_fixture
+    from avmae_tf.interop.parity import check_fixtures
 
-    reports = {path: check_fixture(path) for path in fixtures}
+    reports, faults = check_fixtures(fixtures)
     every = [c for report in reports.values() for c in report]
     compared = [c for c in every if c.error is not None]
     failed = [c for c in compared if c.failed]
@@ -77,6 +78,8 @@ def parity(fixtures, as_json):
             f'{verdict}: {len(compared)} arrays of {len(reports)} fixtures, '
             f'largest error {worst:.1e}; {len(every) - len(compared)} not compared'
         )
+    if faults:
+        raise ValueError('; '.join(faults))
     if failed:
         raise SystemExit(1)
 

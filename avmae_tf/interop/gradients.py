@@ -14,13 +14,14 @@ from avmae_tf.training.optimizers import make_optimizer, shrink_kernels
 from avmae_tf.training.tasks import build_avmae
 
 DECAYED = 'after_adam_and_decay'
+ROUNDING = 1e-5  # of the largest gradient: smaller ones are compared with this
 
 
 def compare_gradients(tape, loss, table, theirs) -> list[Comparison]:
     """Gradients by their names.
 
-    A bias of the keys shifts all scores of a query alike: its gradient is zero but for rounding,
-    and judged beside that of the queries.
+    A gradient that is zero but for rounding is judged beside the largest of all. So is a bias of
+    the keys, which shifts all scores of a query alike, beside that of the queries.
     """
     if not theirs:
         return []
@@ -30,9 +31,11 @@ def compare_gradients(tape, loss, table, theirs) -> list[Comparison]:
         id(v): tf.convert_to_tensor(g).numpy() for v, g in zip(variables, gradients, strict=True)
     }
 
+    largest = max(np.abs(value).max() for value in theirs.values())
+
     def floor(name):
-        beside = theirs.get(name.replace('/key/bias', '/query/bias'))
-        return TINY if beside is None else np.abs(beside).max()
+        beside = theirs.get(name.replace('/key/bias', '/query/bias'), 0.0)
+        return max(np.abs(beside).max(), ROUNDING * largest, TINY)
 
     return [
         compare(

@@ -1,5 +1,7 @@
 """Any golden fixture against our code: which replay a file asks for."""
 
+from collections.abc import Iterable
+
 from avmae_tf.interop.comparison import Comparison
 from avmae_tf.interop.fixtures import read_fixture
 from avmae_tf.interop.gradients import replay_gradients
@@ -12,6 +14,19 @@ REPLAYS = {
     'mbt': replay_finetuning,
     'vivit_cls': replay_finetuning,
 }
+
+
+def check_fixtures(paths: Iterable[str]) -> tuple[dict[str, list[Comparison]], list[str]]:
+    """The report on each file, and what is wrong with those that cannot be replayed."""
+    reports, faults = {}, []
+    for path in paths:
+        try:
+            reports[path] = check_fixture(path)
+        except ValueError as error:
+            faults.append(str(error))
+        except Exception as error:  # whatever it is, the other files are to be seen
+            faults.append(f'{path}: {type(error).__name__}: {error}')
+    return reports, faults
 
 
 def check_fixture(path: str) -> list[Comparison]:

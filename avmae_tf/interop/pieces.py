@@ -115,8 +115,10 @@ def _layerwise(fixture: Fixture) -> list[Comparison]:
         unread = {n for n in names if n not in table} - {'bottleneck'}
         report.append(exact(f'{name}/names', not unread and len(known) == len(table)))
         ours = np.array([multipliers[id(table[names[i]].variable)] for i in known])
-        ids = num_layers + 1 - np.log(ours) / math.log(decay)
-        for what, values in (('multiplier', ours), ('layer_id', ids)):
+        found = {'multiplier': ours}
+        if decay != 1.0:  # else the multipliers do not tell
+            found['layer_id'] = num_layers + 1 - np.log(ours) / math.log(decay)
+        for what, values in found.items():
             theirs = fixture.arrays[f'{name}/{what}'][known]
             report.append(compare(f'{name}/{what}', values, theirs))
     return report

@@ -103,10 +103,8 @@ def replay_pretraining(fixture: Fixture) -> list[Comparison]:
         **_named('loss_weight/', {m: settings.loss_weight(m) for m in losses}),
         'loss/total': objective.total(losses),
     }
-    if not settings.standardise_targets:
-        again = build_objective(settings.replace(standardise_targets=True))
-        standardised = again.losses(again(model, inputs, masks))
-        ours |= _named('loss_standardised/', standardised)
+    again = build_objective(settings.replace(standardise_targets=True))
+    ours |= _named('loss_standardised/', again.losses(again(model, inputs, masks)))
     for m, mask in masks.items():
         name, count = f'mask/{NAMES[m]}', settings.inputs(m).num_tokens
         ours[f'{name}/encoder_mask'] = _spread(mask.masked, count)

@@ -213,6 +213,8 @@ def canonical(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for alias, spelling in ALIASES.items():
             if name.startswith(alias):
                 name = spelling + name.removeprefix(alias)
+                if name in arrays:
+                    raise ValueError(f'both {alias}* and {spelling}* are there; leave one out')
         result[name] = value
     return result
 

@@ -29,7 +29,7 @@ class Reconstruction(NamedTuple):
 
 def equal_shares(indices: tf.Tensor) -> tf.Tensor:
     """1 / M for each of the M tokens."""
-    return tf.fill([indices.shape[1]], 1.0 / indices.shape[1])
+    return tf.fill([indices.shape[1]], 1.0 / max(indices.shape[1], 1))
 
 
 class Objective:

@@ -66,7 +66,7 @@ class Classifier(keras.layers.Layer):
         }
         encoded = self.encoder(tokens, seed=seed)
         pooled = {
-            m: tf.einsum('sn,bnd->bsd', tf.cast(self.pooling[m], x.dtype), x)
+            m: tf.cast(tf.einsum('sn,bnd->bsd', self.pooling[m], tf.cast(x, tf.float32)), x.dtype)
             for m, x in encoded.items()
         }
         if self.config.norm_after_pooling:

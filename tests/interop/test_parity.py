@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from golden import fixture_paths
 
@@ -11,7 +12,9 @@ from avmae_tf.cli import cli
 from avmae_tf.interop import mapping
 from avmae_tf.interop.comparison import TOLERANCE
 from avmae_tf.interop.fixtures import read_base, read_fixture
+from avmae_tf.interop.gradients import compare_gradients
 from avmae_tf.interop.parity import check_fixture
+from avmae_tf.interop.scenic import Leaf
 
 NOT_COMPARED = {  # why an array may be left out; anything else has to be known
     'whether there are two modalities',
@@ -138,3 +141,27 @@ def test_the_command_says_which_arrays_differ(fixtures, changed):
     (rows,) = json.loads(done.stdout).values()
     assert [row['name'] for row in rows if row['failed']] == ['gelu/y']
     assert all(row['error'] <= TOLERANCE for row in rows if not row['failed'] and row['error'])
+
+
+def test_a_file_that_cannot_be_replayed_hides_no_other(fixtures, tmp_path):
+    good, bad = str(fixtures / 'piece_training_recipe.npz'), tmp_path / 'bad.npz'
+    bad.write_text('no archive')
+    done = CliRunner().invoke(cli, ['parity', str(bad), good])
+    assert 'all agree' in done.stdout
+    assert isinstance(done.exception, ValueError) and f'{bad}: cannot be read' in str(
+        done.exception
+    )
+
+
+def test_gradients_that_are_zero_are_beside_the_largest_of_all():
+    variable = tf.Variable([1.0, 2.0])
+    table = {n: Leaf(variable, (1,), slice(i, i + 1)) for i, n in enumerate(('large', 'zero'))}
+
+    def failed(rounding):
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_sum(variable * [3.0, rounding])
+        theirs = {'large': np.array([3.0]), 'zero': np.array([0.0])}
+        return [c.name for c in compare_gradients(tape, loss, table, theirs) if c.failed]
+
+    assert failed(1e-8) == []
+    assert failed(1e-6) == ['grads/zero']

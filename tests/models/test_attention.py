@@ -50,3 +50,15 @@ def test_an_unknown_number_of_clips_is_attended_to_at_once(inputs):
 @pytest.mark.parametrize(('tokens', 'chunks'), [(400, 1), (1568, 3), (3140, 12)])
 def test_chunks_of_the_paper(tokens, chunks):
     assert attention.num_chunks(12, tokens, 4) == chunks
+
+
+def test_xla_computes_scores_again_too(inputs, monkeypatch):
+    monkeypatch.setattr(attention, 'KEPT_BYTES', 0)
+    q, *others = inputs
+
+    def step(q):
+        return with_gradients(attention.attend, q, *others)
+
+    compiled = tf.function(step, jit_compile=True).experimental_get_compiler_ir(q)
+    # scores and values; scores once more; dP, and the gradients of q, k and v
+    assert compiled('optimized_hlo').count(' dot(') == 2 + 1 + 4
