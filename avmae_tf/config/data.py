@@ -47,6 +47,11 @@ class PatchGrid(Spec):
         return tuple(n // p for n, p in zip(self.input_shape, self.patch_shape, strict=True))[:-1]
 
     @property
+    def span_seconds(self) -> float | None:
+        """How much of a clip a view spans; None where that is all of it."""
+        raise NotImplementedError
+
+    @property
     def num_tokens(self) -> int:
         return math.prod(self.grid)
 
@@ -77,6 +82,10 @@ class VideoSpec(PatchGrid):
     def patch_shape(self):
         return (*self.patch, 3)
 
+    @property
+    def span_seconds(self):
+        return self.num_frames / self.frames_per_second if self.sampling == 'stride' else None
+
     @pydantic.model_validator(mode='after')
     def _whole_tubelets(self):
         for name, extent, patch in zip(
@@ -102,7 +111,7 @@ class VideoSpec(PatchGrid):
 class AudioSpec(PatchGrid):
     """Log-mel spectrogram, [num_frames, 128, 1]: 25 ms Hamming window, 10 ms hop (Sec. 4.1).
 
-    Not normalised, as in the paper; the AudioSet release takes mean 1.102, deviation 2.762.
+    Not normalised, as in the paper; the AudioSet release does (`release-audioset-base`).
     """
 
     seconds: Positive = 8.0
@@ -127,6 +136,10 @@ class AudioSpec(PatchGrid):
     @property
     def patch_shape(self):
         return (*self.patch, 1)
+
+    @property
+    def span_seconds(self):
+        return self.seconds
 
     @pydantic.model_validator(mode='after')
     def _whole_patches(self):

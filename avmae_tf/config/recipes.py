@@ -1,7 +1,8 @@
 """Named settings: the demo, the tables of the paper (20 to 24), and the authors' releases.
 
 Pretraining: '<dataset>-<size>' is Table 20, 'release-<dataset>-<size>' what the released code does.
-Finetuning: '<dataset>-<size>' is Table 22, 23 or 24, '-audio' and '-video' its columns A and V.
+Finetuning: '<dataset>-<size>' is Table 22, 23 or 24, '-audio' and '-video' its columns A and V;
+behind 'release-', as released.
 """
 
 from avmae_tf.config.augment import AUGMENTATIONS, AugmentSpec
@@ -114,6 +115,17 @@ def _finetuning(dataset: str, size: str, modalities: tuple[str, ...]) -> Finetun
     )
 
 
+def _released_finetuning(dataset: str, size: str, modalities: tuple[str, ...]) -> FinetuneConfig:
+    """What differs in the released configurations; checkpoints of theirs are served with these."""
+    recipe = _finetuning(dataset, size, modalities)
+    audio = recipe.audio
+    if dataset == 'audioset':
+        audio = audio.replace(mean=1.102, deviation=2.762)
+    mixup = {'alpha': 0.5, 'per_modality': True}
+    augment = recipe.augment.replace(time_shift=True, mixup=mixup)
+    return recipe.replace(audio=audio, augment=augment)
+
+
 PRETRAIN_RECIPES = {'demo': _DEMO_PRETRAINING}
 for _size in SIZES:
     for _dataset in _EPOCHS:
@@ -127,6 +139,9 @@ for _size in SIZES:
         for _suffix, _modalities in _COLUMNS.items():
             _name = f'{_dataset}-{_size}{_suffix}'
             FINETUNE_RECIPES[_name] = _finetuning(_dataset, _size, _modalities)
+            if _dataset in _EPOCHS:
+                _released_recipe = _released_finetuning(_dataset, _size, _modalities)
+                FINETUNE_RECIPES[f'release-{_name}'] = _released_recipe
 
 
 def resolve_recipe(value, recipes: dict) -> dict:

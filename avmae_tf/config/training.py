@@ -196,6 +196,11 @@ class FinetuneConfig(TrainingConfig):
                 'layerwise_decay scales the update of SGD and would be lost in Adam, got '
                 f'layerwise_decay={self.layerwise_decay}, optimizer={self.optimizer.kind!r}'
             )
+        if self.segments > 1 and self.augment.time_shift:
+            raise ValueError(
+                'augment.time_shift moves the sound away from the labels of its segments, got '
+                f'segments={self.segments} (paper, appendix A.1); set it to false'
+            )
         if self.num_crops > 1 and VIDEO not in self.modalities:
             raise ValueError(
                 f'num_crops counts crops of the video, got num_crops={self.num_crops}, '

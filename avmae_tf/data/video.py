@@ -12,11 +12,6 @@ from avmae_tf.config import VideoSpec
 CENTRE = (0.5, 0.5)
 
 
-def window_seconds(spec: VideoSpec) -> float:
-    """How much of a clip a view by stride spans."""
-    return spec.num_frames / spec.frames_per_second
-
-
 def frame_indices(start_seconds, num_stored, stored_rate, spec: VideoSpec) -> tf.Tensor:
     """Stored frames [T] nearest to `start_seconds` + k / rate, going round at the end."""
     times = start_seconds + tf.range(spec.num_frames, dtype=tf.float32) / spec.frames_per_second

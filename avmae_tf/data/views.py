@@ -28,7 +28,7 @@ def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, 
     video_seconds, audio_seconds = durations(clip)
     if VIDEO not in config.modalities or config.video.sampling == 'segments':
         return testing_starts(clip, config, fraction)
-    start = fraction * tf.maximum(video_seconds - video.window_seconds(config.video), 0.0)
+    start = fraction * tf.maximum(video_seconds - config.video.span_seconds, 0.0)
     return start, tf.math.divide_no_nan(start, video_seconds) * audio_seconds
 
 
@@ -36,7 +36,7 @@ def testing_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, t
     """Seconds at which video and audio start, each among the windows that fit."""
     video_seconds, audio_seconds = durations(clip)
     return (
-        fraction * tf.maximum(video_seconds - video.window_seconds(config.video), 0.0),
+        fraction * tf.maximum(video_seconds - (config.video.span_seconds or video_seconds), 0.0),
         fraction * tf.maximum(audio_seconds - config.audio.seconds, 0.0),
     )
 

@@ -81,17 +81,16 @@ def load_image_vit(path: str, config: FinetuneConfig) -> Classifier:
     """
     weights = _Weights(path)
     _check_backbone(weights, config.backbone)
-    model = build_classifier(config.replace(fusion=Shared(), segments=1), {'none': 1})
+    shared = config.replace(fusion=Shared(), segments=1, positions='learned')
+    model = build_classifier(shared, {'none': 1})
     positions = weights['Transformer/posembed_input/pos_embedding'][0, 1:]
     side = round(len(positions) ** 0.5)
     for modality, embedding in model.embeddings.items():
         patch = getattr(config, modality).patch
         kernel = _patch_kernel(weights['embedding/kernel'], patch, modality)
         embedding.projection.set_weights([kernel, weights['embedding/bias']])
-        if config.positions == 'learned':
-            square = (1, side, side) if modality == VIDEO else (side, side)
-            table = resize_positions(positions, square, embedding.grid.grid)
-            embedding.positions.assign(table)
+        square = (1, side, side) if modality == VIDEO else (side, side)
+        embedding.positions.assign(resize_positions(positions, square, embedding.grid.grid))
     width = config.backbone.width
     for i, block in enumerate(model.encoder.path(config.modalities[0])):
         name = f'Transformer/encoderblock_{i}'

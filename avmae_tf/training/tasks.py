@@ -4,6 +4,7 @@ Shapes: B clips, V views, C classes.
 """
 
 import contextlib
+import math
 
 import tensorflow as tf
 import tf_keras as keras
@@ -118,6 +119,12 @@ def head_sizes(config: FinetuneConfig, classes: heads.Classes) -> dict[str, int]
         raise ValueError(
             f'segments must be {seconds} for records with the heads {list(sizes)}, got '
             f'{config.segments} (paper, appendix A.1)'
+        )
+    spans = {m: config.inputs(m).span_seconds for m in config.modalities}
+    if seconds > 1 and any(x and not math.isclose(x, seconds) for x in spans.values()):
+        raise ValueError(
+            f'an event a second needs inputs of {seconds} s (paper, appendix A.1), got {spans}; '
+            'change audio.seconds, and video.frames_per_second or video.num_frames'
         )
     return sizes
 

@@ -21,9 +21,11 @@ class WarmStart:
 
     taken: tuple[str, ...]
     left: tuple[str, ...]
+    unused: tuple[str, ...] = ()  # of the pretrained model: there is no place for it
 
     def __str__(self):
-        return f'took {", ".join(self.taken)}; left {", ".join(self.left)} as drawn'
+        unused = f'; no use for {", ".join(self.unused)}' if self.unused else ''
+        return f'took {", ".join(self.taken)}; left {", ".join(self.left)} as drawn{unused}'
 
 
 def copy_layer(source, target, name: str):
@@ -51,8 +53,24 @@ def resize_positions(table: np.ndarray, source: tuple[int, ...], target: tuple[i
     return x.reshape(-1, x.shape[-1]).astype(table.dtype)
 
 
+def _check_backbone(model: Classifier, encoder: Encoder):
+    """Heads do not show in shapes: the numbers of both backbones must be equal."""
+    ours, theirs = model.config.backbone.model_dump(), encoder.config.backbone.model_dump()
+    for field in ours:
+        if ours[field] != theirs[field]:
+            raise ValueError(
+                f'warm start: the classifier has the backbone.{field} {ours[field]}, the '
+                f'pretrained encoder {theirs[field]}; give both the same backbone'
+            )
+
+
 def _copy_embedding(source: PatchEmbedding, target: PatchEmbedding, name: str):
     """The projection, and learned positions fitted to the number of frames or seconds."""
+    if source.grid.patch_shape != target.grid.patch_shape:
+        raise ValueError(
+            f'warm start: {name} is of patches {target.grid.patch_shape}, that of the pretrained '
+            f'model of {source.grid.patch_shape}; give both the same patch'
+        )
     copy_layer(source.projection, target.projection, name)
     if not isinstance(target.positions, np.ndarray):
         table = np.asarray(source.positions)
@@ -67,8 +85,12 @@ def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
     streams, is taken only where the pretraining had one norm for all: the streams of a separate
     encoder end in norms of their own.
     """
+    if not pretrained:
+        raise ValueError('warm start: needs at least one pretrained encoder, got none')
     known = {m: encoder for encoder in reversed(pretrained) for m in encoder.config.modalities}
-    taken, left, origins = [], ['head'], {}
+    for encoder in known.values():
+        _check_backbone(model, encoder)
+    taken, left, unused, origins = [], ['head'], [], {}
     for modality in model.config.modalities:
         origin = modality if modality in known else next(iter(pretrained)).config.modalities[0]
         encoder = known[origin]
@@ -76,14 +98,13 @@ def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
             source, target = encoder.embeddings[modality], model.embeddings[modality]
             _copy_embedding(source, target, f'{modality} embedding')
             taken.append(f'{modality} embedding')
+            if isinstance(target.positions, np.ndarray) and encoder.config.positions == 'learned':
+                unused.append(f'{modality} positions')
+            if getattr(encoder, 'modality_tokens', None):
+                unused.append(f'{modality} token')
         else:
             left.append(f'{modality} embedding')
         blocks, targets = encoder.encoder.path(origin), model.encoder.path(modality)
-        if len(blocks) != len(targets):
-            raise ValueError(
-                f'warm start: the classifier has {len(targets)} blocks, the pretrained encoder '
-                f'{len(blocks)}; give both the same backbone'
-            )
         for i, (block, target) in enumerate(zip(blocks, targets, strict=True)):
             if origins.setdefault(id(target), block) is not block:
                 raise ValueError(
@@ -92,7 +113,10 @@ def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
                     'with the fusion of the encoder (paper, Sec. 4.1)'
                 )
             copy_layer(block, target, f'{modality} block {i}')
-        taken.append(f'{len(blocks)} {modality} blocks')
+        taken.append(
+            f'{len(blocks)} {modality} blocks'
+            + ('' if origin == modality else f' from those of {origin}')
+        )
         for place, norm in model.encoder.norms(modality).items():
             name = 'last norm' if place == len(targets) else f'{modality} norm after block {place}'
             sources = {m: e.encoder.norms(m).get(place) for m, e in known.items()}
@@ -103,4 +127,4 @@ def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
                 taken.append(name)
             else:
                 left.append(name)
-    return WarmStart(taken=tuple(dict.fromkeys(taken)), left=tuple(dict.fromkeys(left)))
+    return WarmStart(*(tuple(dict.fromkeys(names)) for names in (taken, left, unused)))

@@ -72,3 +72,12 @@ def test_what_the_data_sets_ask_for():
     assert layers['audioset-large'] == 18
     ave = FINETUNE_RECIPES['ave-base']
     assert ave.segments == 10 and ave.video.num_frames / ave.video.frames_per_second == 10
+
+
+def test_a_released_classifier_of_audioset_hears_normalised_spectrograms():
+    paper, release = (FINETUNE_RECIPES[f'{x}audioset-large'] for x in ('', 'release-'))
+    assert (paper.audio.mean, paper.audio.deviation) == (0.0, 1.0)
+    assert (release.audio.mean, release.audio.deviation) == (1.102, 2.762)
+    assert release.replace(audio=paper.audio) == paper
+    vggsound = FINETUNE_RECIPES['release-vggsound-base-audio']
+    assert vggsound.augment.time_shift and vggsound.audio.mean == 0.0

@@ -12,6 +12,7 @@ from pipeline.pipeline import build_pipeline
 LABEL = {'label': ('cat', 'dog')}
 ACTIONS = {'noun': ('cup', 'pan'), 'verb': ('put', 'take')}
 EVENTS = {'event': ('bark', 'background')}
+TEN_SECONDS = {'video': {'frames_per_second': 1.6}, 'audio': {'seconds': 10.0}}
 
 
 def build(classes, finetune=None, gate=None):
@@ -31,7 +32,7 @@ def build(classes, finetune=None, gate=None):
         (LABEL, {}, 'top1 top5 map clips confusion'),
         (LABEL, {'loss': 'sigmoid'}, 'top1 top5 map dprime clips'),
         (ACTIONS, {}, 'top1_noun top5_noun top1_verb top5_verb action clips'),
-        (EVENTS, {'segments': 10}, 'top1 top5 clips'),
+        (EVENTS, {'segments': 10, **TEN_SECONDS}, 'top1 top5 clips'),
     ],
 )
 def test_the_evaluator_is_asked_for_the_metrics_of_the_heads(classes, finetune, names):
@@ -46,6 +47,7 @@ def test_the_evaluator_is_asked_for_the_metrics_of_the_heads(classes, finetune, 
     [
         ({}, {}, 'at least two classes, got {}'),
         (EVENTS, {}, r"segments must be 10 for records with the heads \['event'\], got 1"),
+        (EVENTS, {'finetune': {'segments': 10}}, "of 10 s .* got {'video': 2.0, 'audio': 2.0}"),
         (LABEL, {'finetune': {'segments': 10}}, 'segments must be 1 .* got 10'),
         (ACTIONS, {'gate': {'min_top1': 0.5}}, "gate.min_top1 bounds the metric 'top1'"),
     ],

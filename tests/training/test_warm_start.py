@@ -47,17 +47,38 @@ def test_one_modality_alone(pretrained, finetune_config):
     assert taken.taken == ('audio embedding', '3 audio blocks', 'last norm')
 
 
-def test_another_backbone_is_refused(pretrained, finetune_config):
-    wide = BackboneSpec(width=48, num_layers=3, num_heads=2, mlp_width=64)
-    with pytest.raises(ValueError, match=r'video embedding has the shape .*48.* 32'):
-        warm_start(
-            build_classifier(finetune_config.replace(backbone=wide), {'label': 3}), pretrained
-        )
-    deep = BackboneSpec(width=32, num_layers=4, num_heads=2, mlp_width=64)
-    with pytest.raises(ValueError, match='the classifier has 4 blocks, the pretrained encoder 3'):
-        warm_start(
-            build_classifier(finetune_config.replace(backbone=deep), {'label': 3}), pretrained
-        )
+@pytest.mark.parametrize(
+    ('field', 'value'), [('width', 48), ('num_layers', 4), ('num_heads', 4), ('mlp_width', 96)]
+)
+def test_another_backbone_is_refused(pretrained, finetune_config, field, value):
+    other = finetune_config.replace(backbone=finetune_config.backbone.replace(**{field: value}))
+    before = finetune_config.backbone.model_dump()[field]
+    message = f'has the backbone.{field} {value}, the pretrained encoder {before}; give both'
+    with pytest.raises(ValueError, match=message):
+        warm_start(build_classifier(other, {'label': 3}), pretrained)
+
+
+def test_other_patches_of_as_many_values_are_refused(pretrained, finetune_config):
+    audio = finetune_config.audio.replace(patch=(32, 16))
+    model = build_classifier(finetune_config.replace(audio=audio), {'label': 3})
+    with pytest.raises(ValueError, match=r'audio embedding is of patches \(32, 16, 1\), that of'):
+        warm_start(model, pretrained)
+
+
+def test_what_the_classifier_has_no_place_for_is_said(pretrain_config, finetune_config):
+    rich = build_avmae(pretrain_config.replace(positions='learned', modality_tokens=True))
+    said = warm_start(build_classifier(finetune_config, {'label': 3}), rich)
+    assert str(said).endswith(
+        '; no use for video positions, video token, audio positions, audio token'
+    )
+
+
+def test_a_modality_that_was_not_pretrained_takes_the_blocks_of_the_other(
+    pretrain_config, finetune_config
+):
+    audio = build_avmae(pretrain_config.replace(modalities=('audio',)))
+    said = warm_start(build_classifier(finetune_config, {'label': 3}), audio)
+    assert '3 video blocks from those of audio' in said.taken and 'video embedding' in said.left
 
 
 def test_two_unimodal_encoders_give_a_stream_each(pretrain_config, finetune_config):
