@@ -13,10 +13,15 @@ CENTRE = (0.5, 0.5)
 
 
 def frame_indices(start_seconds, num_stored, stored_rate, spec: VideoSpec) -> tf.Tensor:
-    """Stored frames [T] nearest to `start_seconds` + k / rate, going round at the end."""
+    """Stored frames [T] nearest to `start_seconds` + k / rate; a clip shorter than that goes round.
+
+    Where the clip is as long, the last frame stands until its end.
+    """
     times = start_seconds + tf.range(spec.num_frames, dtype=tf.float32) / spec.frames_per_second
     nearest = tf.cast(tf.round(times * stored_rate), tf.int32)
-    return tf.math.floormod(nearest, tf.maximum(num_stored, 1))
+    fits = tf.cast(num_stored, tf.float32) >= spec.span_seconds * stored_rate
+    standing = tf.minimum(nearest, num_stored - 1)
+    return tf.where(fits, standing, tf.math.floormod(nearest, tf.maximum(num_stored, 1)))
 
 
 def segment_indices(offsets, num_stored, spec: VideoSpec) -> tf.Tensor:

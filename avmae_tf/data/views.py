@@ -23,13 +23,15 @@ def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, 
     """Seconds at which video and audio start: the audio at the same proportion of the clip.
 
     `fraction` in [0, 1] places the video window among those that fit; the audio goes round at
-    the end of the clip. Where the video spans the clip, the audio is placed by itself.
+    the end of the clip. Where there is one place for the video, the audio is placed by itself.
     """
-    video_seconds, audio_seconds = durations(clip)
+    video_start, audio_start = testing_starts(clip, config, fraction)
     if VIDEO not in config.modalities or config.video.sampling == 'segments':
-        return testing_starts(clip, config, fraction)
-    start = fraction * tf.maximum(video_seconds - config.video.span_seconds, 0.0)
-    return start, tf.math.divide_no_nan(start, video_seconds) * audio_seconds
+        return video_start, audio_start
+    video_seconds, audio_seconds = durations(clip)
+    proportional = tf.math.divide_no_nan(video_start, video_seconds) * audio_seconds
+    moves = video_seconds > config.video.span_seconds
+    return video_start, tf.where(moves, proportional, audio_start)
 
 
 def testing_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:

@@ -40,6 +40,11 @@ def test_short_clips_go_round():
     assert frame_indices(0.0, 3, 4.0, SPEC).numpy().tolist() == [0, 1, 2, 0]
 
 
+def test_the_last_frame_stands_until_the_end_of_a_clip_that_is_long_enough():
+    assert frame_indices(9.0, 10, 1.0, SPEC).numpy().tolist() == [9, 9, 9, 9]
+    assert frame_indices(1.0, 6, 3.0, SPEC).numpy().tolist() == [3, 4, 4, 5]
+
+
 def test_segments_give_one_frame_each_and_span_the_clip():
     assert segment_indices(0.0, 80, SPEC).numpy().tolist() == [0, 20, 40, 60]
     assert segment_indices(0.5, 80, SPEC).numpy().tolist() == [10, 30, 50, 70]
@@ -154,6 +159,12 @@ def test_audio_starts_at_the_proportion_of_the_video(pretrain_config):
     assert float(audio) == pytest.approx(9.0)
     segments = pretrain_config.replace(video=SPEC.replace(sampling='segments'))
     assert float(training_starts(clip, segments, 1.0)[1]) == pytest.approx(9.04)
+
+
+@pytest.mark.parametrize('frames', [[], [b''] * 8])
+def test_sound_moves_where_the_video_cannot(pretrain_config, frames):
+    clip = record(frames=frames, waveform=np.zeros(160000))
+    assert float(training_starts(clip, pretrain_config, 1.0)[1]) == pytest.approx(9.04)
 
 
 def test_test_views_span_the_clip(pretrain_config):
