@@ -112,12 +112,8 @@ class _Encoder:
         return jpeg.tobytes()
 
 
-def _frames(media: Media, stream, seek_us: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
-    """(time, frame) by rising time; after a seek, from the first key frame on.
-
-    Of frames with the same time the first counts; a time before the last one, or long after it, is
-    damage.
-    """
+def _decoded(media: Media, stream, seek_us: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(time, frame) as they come; after a seek, from the first key frame on."""
     at_key, key_us, previous_us = seek_us is None, -math.inf, None
     clock = media.clock(stream)
     for packet in media.packets(stream, seek_us):
@@ -131,15 +127,31 @@ def _frames(media: Media, stream, seek_us: int | None) -> Iterator[tuple[int, av
                 time_us = clock(timestamp)
             else:
                 time_us = 0 if previous_us is None else previous_us + _nominal_us(stream)
-            if time_us < key_us:
+            if time_us >= key_us:
+                previous_us = time_us
+                yield time_us, frame
+
+
+def _frames(media: Media, stream, seek_us: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(time, frame) by rising time; after a seek, from the first key frame on.
+
+    Of frames with the same time the first counts; a time before the last one, or long after it, is
+    damage. Where time goes back, but not to before the last frame but one, it was the last frame
+    that was ahead of its time: that one is left out, for all up to its time would be late.
+    """
+    before_us, held_us, held = -math.inf, None, None
+    for time_us, frame in _decoded(media, stream, seek_us):
+        if held is not None:
+            if not 0 <= time_us - held_us <= MAX_STANDING_US:
+                media.errors += 1
+            if time_us > held_us:
+                yield held_us, held
+                before_us = held_us
+            elif time_us == held_us or time_us <= before_us:
                 continue
-            if previous_us is not None:
-                if not 0 <= time_us - previous_us <= MAX_STANDING_US:
-                    media.errors += 1
-                if time_us <= previous_us:
-                    continue
-            previous_us = time_us
-            yield time_us, frame
+        held_us, held = time_us, frame
+    if held is not None:
+        yield held_us, held
 
 
 def _is_entry(time_us: int, frame: av.VideoFrame, target_us: int) -> bool:
