@@ -3,6 +3,9 @@
 Frames are cut into runs without a break in format or time; each run is resampled by itself and
 laid down where it starts, so that a late track stays late and a hole stays a hole. Where two runs
 overlap the earlier one in the file wins.
+
+Timestamps are not taken at their word: one that the next ones do not bear out is an error, and its
+frame goes where it follows the last one.
 """
 
 import av
@@ -12,8 +15,8 @@ from avmae_tf.config import SAMPLE_RATE_HZ
 from beam_jobs.container import SECOND_US
 
 # Timestamps jitter around a steady clock (FLV and WebM round to 1 ms, recorders are worse), and to
-# follow every one of them would put clicks into the sound: a new run begins at a frame that is far
-# off, or at the first of several in a row that are off by more than rounding explains.
+# follow every one of them would put clicks into the sound: a new run begins at the first of several
+# frames in a row that are off by more than rounding explains.
 JITTER_US = 20_000
 ROUNDING_US = 3_000
 MAX_FRAMES_OFF = 8
@@ -54,6 +57,7 @@ class _Run:
     def __init__(self, time_us: int, frame: av.AudioFrame):
         self.time_us = time_us
         self._format = _format(frame)
+        self.num_frames = 0
         self._num_heard = 0  # at the rate of the source
         self._fifo = av.AudioFifo()  # frames are short; blocks cost less
         self._resampler = av.AudioResampler(format='s16', layout='mono', rate=SAMPLE_RATE_HZ)
@@ -67,6 +71,7 @@ class _Run:
         return self._format == _format(frame)
 
     def feed(self, frame: av.AudioFrame, time_line: TimeLine):
+        self.num_frames += 1
         self._num_heard += frame.samples
         frame.pts = None  # the run counts samples
         self._fifo.write(frame)
@@ -104,36 +109,64 @@ class Runs:
     def __init__(self, time_line: TimeLine):
         self._time_line = time_line
         self._run = None
-        self._held = []  # (time, frame) of late frames that may begin a run or belong to the last
+        self._held = []  # (time, frame) of frames that may begin a run or belong to the last
 
     @property
     def end_us(self) -> int:
         """When a frame without a timestamp starts."""
-        return self._run.end_us + self._held_us if self._run else 0
+        if self._held:
+            return self._held[0][0] + self._held_us
+        return self._run.end_us if self._run else 0
 
     @property
     def _held_us(self) -> int:
         return sum(round(frame.samples * SECOND_US / frame.rate) for _, frame in self._held)
 
+    @property
+    def _holds_far(self) -> bool:
+        """Whether frames are held that are too far off to be jitter."""
+        return bool(self._held) and abs(self._held[0][0] - self._run.end_us) > JITTER_US
+
     def add(self, time_us: int, frame: av.AudioFrame):
-        off_us = abs(time_us - self.end_us)
-        if self._run is None or off_us > JITTER_US or not self._run.has_format_of(frame):
+        if self._run is None or not self._run.has_format_of(frame):
             self.close()
             self._run = _Run(time_us, frame)
-        elif off_us > ROUNDING_US:
+        if self._holds_far and self._off_us(time_us) <= JITTER_US:
+            self._time_line.errors += 1  # as if nothing had been: their time was wrong
+            self._feed_held()
+        elif self._held and abs(time_us - self.end_us) > JITTER_US:
+            self._settle()
+        if self._off_us(time_us) <= ROUNDING_US:
+            self._feed_held()
+            self._run.feed(frame, self._time_line)
+        else:
             self._held.append((time_us, frame))
-            if len(self._held) <= MAX_FRAMES_OFF:
-                return
-            self._run.close(self._time_line)
-            self._run = _Run(*self._held[0])
-            (_, frame) = self._held.pop()
-        self._feed_held()
-        self._run.feed(frame, self._time_line)
+            if len(self._held) > MAX_FRAMES_OFF:
+                self._begin_with_held()
 
     def close(self):
         if self._run is not None:
-            self._feed_held()
+            self._settle()
             self._run.close(self._time_line)
+
+    def _off_us(self, time_us: int) -> int:
+        """How far a frame is from where the run ends if what is held belongs to it."""
+        return abs(time_us - self._run.end_us - self._held_us)
+
+    def _settle(self):
+        """Nothing follows what is held: it is jitter, or a run of its own however short."""
+        if self._holds_far:
+            self._begin_with_held()
+        self._feed_held()
+
+    def _begin_with_held(self):
+        time_us, frame = self._held[0]
+        if time_us < self._run.time_us and self._run.num_frames <= MAX_FRAMES_OFF:
+            self._time_line.errors += 1  # time goes back: the last run was ahead of its own
+        else:
+            self._run.close(self._time_line)
+        self._run = _Run(time_us, frame)
+        self._feed_held()
 
     def _feed_held(self):
         for _, frame in self._held:

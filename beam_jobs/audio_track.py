@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, MediaSpec
-from beam_jobs.audio_runs import Runs, TimeLine, num_samples
+from beam_jobs.audio_runs import MAX_FRAMES_OFF, Runs, TimeLine, num_samples
 from beam_jobs.container import SECOND_US, Media, open_media, seeks
 
 # Decoders and the resampler need to hear what came before (overlapping windows, Opus: 80 ms).
@@ -61,31 +61,30 @@ def read_sound(path: str, start_us: int, end_us: int, spec: MediaSpec) -> Sound 
 
 
 def _frames(media: Media, stream, packets: Iterator, time_line: TimeLine) -> Iterator:
-    """(time or None, frame) from a little before the segment to a little after it."""
+    """(time or None, frame) from a little before the segment on."""
     clock = media.clock(stream)
     for packet in packets:
-        errors, early = media.errors, False
+        errors, outside = media.errors, False
         if packet.pts is not None:
             packet_us = clock(packet.pts)
-            end_us = clock(packet.pts + (packet.duration or 0))
-            time_line.last_us = max(time_line.last_us or 0, end_us)
+            time_line.last_us = clock(packet.pts + (packet.duration or 0))
             if packet_us < time_line.start_us - PREROLL_US:
                 continue
-            if packet_us > time_line.end_us + PREROLL_US:
-                return
-            early = packet_us < time_line.start_us
+            outside = not time_line.start_us <= packet_us <= time_line.end_us
         frames = media.decode(stream, packet)
-        if early:
+        if outside:
             media.errors = errors  # a decoder that starts in the middle may stumble
         for frame in frames:
             yield None if frame.pts is None else clock(frame.pts), frame
 
 
 def _read(media: Media, stream, packets: Iterator, time_line: TimeLine) -> Sound:
-    runs = Runs(time_line)
+    runs, num_beyond = Runs(time_line), 0
     for time_us, frame in _frames(media, stream, packets, time_line):
         time_us = runs.end_us if time_us is None else time_us
-        if time_us > time_line.end_us + PREROLL_US:
+        # One frame may be beyond the end by error.
+        num_beyond = num_beyond + 1 if time_us > time_line.end_us + PREROLL_US else 0
+        if num_beyond > MAX_FRAMES_OFF:
             break
         runs.add(time_us, frame)
     runs.close()

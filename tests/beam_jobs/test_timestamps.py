@@ -1,5 +1,6 @@
 """A timestamp that is wrong costs no more than the frame it belongs to, and is noted."""
 
+import numpy as np
 import pytest
 from awkward import TS
 from clock_movies import check_clip, check_sync, write_movie
@@ -69,4 +70,28 @@ def test_the_first_frame_may_be_the_one_with_a_wild_time(stream):
     move_packets(stream, VIDEO_PID, range(1), 3)
     clip = decode_clip(str(stream), SPEC)
     check_sync(clip, shift=TS_SHIFT, tolerance=0.051)  # the second frame stands for it
+    assert clip.status == ('damaged',)
+
+
+@pytest.mark.parametrize(('start', 'end'), SEGMENTS)
+@pytest.mark.parametrize('numbers', [range(8, 9), range(70, 78)], ids=['before', 'inside'])
+@pytest.mark.parametrize('seconds', [0.03, 1, 30, 5000, -1])
+def test_sound_with_a_wild_time_is_heard_where_it_belongs(seconds, numbers, start, end, stream):
+    segment = {'start_seconds': start, 'end_seconds': end}
+    intact = decode_clip(str(stream), SPEC, **segment)
+    move_packets(stream, AUDIO_PID, numbers, seconds)
+    clip = decode_clip(str(stream), SPEC, **segment)
+    check_clip(clip)
+    check_sync(clip, shift=TS_SHIFT)
+    np.testing.assert_allclose(clip.waveform, intact.waveform, atol=2)  # the decoder's dither
+    assert (clip.valid_samples, clip.end_us) == (intact.valid_samples, intact.end_us)
+    assert clip.status == ('damaged',) or numbers == range(8, 9)  # which is before the segment
+
+
+@pytest.mark.parametrize('seconds', [3, 30, 5000])
+def test_the_first_sound_may_be_the_one_with_a_wild_time(seconds, stream):
+    move_packets(stream, AUDIO_PID, range(1), seconds)
+    clip = decode_clip(str(stream), SPEC)
+    check_sync(clip)  # the picture is now what starts first
+    assert clip.end_us == pytest.approx(6e6, abs=1e4)
     assert clip.status == ('damaged',)
