@@ -114,9 +114,9 @@ class Runs:
     @property
     def end_us(self) -> int:
         """When a frame without a timestamp starts."""
-        if self._held:
-            return self._held[0][0] + self._held_us
-        return self._run.end_us if self._run else 0
+        if self._run is None:
+            return 0
+        return (self._held[0][0] if self._holds_far else self._run.end_us) + self._held_us
 
     @property
     def _held_us(self) -> int:
