@@ -21,7 +21,8 @@ SECOND_US = 1_000_000
 # first attempt ends up too late, look further back, and at last read from the start of the file.
 SEEK_BACK_US = (0, 2 * SECOND_US, 10 * SECOND_US)
 # Formats whose timestamps after a seek are those of the file; in others they are guesses.
-SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'mpegts')
+MATROSKA, MPEGTS = 'matroska,webm', 'mpegts'
+SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', MATROSKA, MPEGTS)
 # No playlists or scripts, which could make libav open other files than the one named.
 FORMATS = (
     'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,live_flv,kux,asf,mpeg,mpegvideo,ogg,'
@@ -116,11 +117,17 @@ class Media:
         return self.container.format.name in SEEKABLE
 
     @property
+    def length_us(self) -> int | None:
+        """From the file's start to its end, by the header or by libav's estimate."""
+        length_us = self.container.duration or 0
+        if self.container.format.name == MATROSKA:  # has the time of its end there
+            length_us -= self.container.start_time or 0
+        return length_us or None
+
+    @property
     def declared_us(self) -> int | None:
-        """Duration in the header, where the format has an exact one."""
-        if self.can_seek and self.container.format.name != 'mpegts':
-            return self.container.duration or None
-        return None
+        """`length_us` where the format has an exact one."""
+        return self.length_us if self.can_seek and self.container.format.name != MPEGTS else None
 
     def stream(self, modality: str) -> av.stream.Stream | None:
         """The one to use: marked as default, else the first; cover art is no video."""
@@ -151,6 +158,18 @@ class Media:
         origin_us = self.container.start_time or 0
         tick_us, parts = stream.time_base.numerator * SECOND_US, stream.time_base.denominator
         return lambda timestamp: round(timestamp * tick_us / parts) - origin_us
+
+    def ends_before(self, time_us: float) -> bool:
+        """By the length, or, of a live recording without one, by its packets."""
+        if self.length_us is not None:
+            return self.length_us < time_us
+        stream = next(filter(None, map(self.stream, MODALITIES)))
+        clock = self.clock(stream)
+        return all(
+            packet.pts is not None and clock(packet.pts) < time_us
+            for packet in self.packets(stream, None)
+            if packet.size
+        )
 
     def packets(self, stream, seek_us: int | None) -> Iterator[av.Packet]:
         """Packets of `stream` in file order, then the empty one that flushes its decoder.

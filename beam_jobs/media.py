@@ -86,15 +86,14 @@ def is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
 
     So it is where the file ends before the segment does and is about as long as it.
     """
+    too_long = min(
+        end_seconds - END_SLACK_SECONDS, end_seconds - start_seconds + LENGTH_SLACK_SECONDS
+    )
     try:
         with as_unusable(path), open_media(path) as media:
-            length = (media.container.duration or math.inf) / SECOND_US
+            return media.ends_before(too_long * SECOND_US)
     except UnusableClip:
         return False  # decoding it will say why
-    return (
-        length < end_seconds - END_SLACK_SECONDS
-        and length < end_seconds - start_seconds + LENGTH_SLACK_SECONDS
-    )
 
 
 def _bounds(path: str, start_seconds, end_seconds) -> tuple[int, int | float]:
