@@ -7,6 +7,7 @@ from typing import NamedTuple
 import click
 
 from avmae_tf import console
+from avmae_tf.data.files import is_folder
 
 SHEET_CLIPS = 8
 
@@ -54,6 +55,8 @@ def inspect(path, model, recipe, encoder, decoder, modalities, classes, out, cli
     _need(model or recipe, '--model or --recipe', classes=classes)
     _need(path, 'a PATH of records', out=out)
     _need(out, '--out', clips=clips)
+    if out and is_folder(out):
+        raise click.UsageError(f'--out must be a PNG to write, and {out} is a folder')
     if path:
         viewer = viewer_of(path)
         if out and viewer.read is not read_records:

@@ -11,12 +11,24 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO, TextIO
 
+NAME_ERRORS = 'surrogateescape'  # names of files are bytes that need not be UTF-8
+
 
 def is_remote(path: str) -> bool:
     return '://' in str(path)
 
 
-def open_text(path: str) -> TextIO:
+def to_bytes(text: str) -> bytes:
+    """UTF-8; what is a file's name, or holds one, to the bytes that it has on the disk."""
+    return text.encode('utf-8', NAME_ERRORS)
+
+
+def to_unicode(name: str) -> str:
+    r"""The name of a file as text that every program takes: what is no UTF-8 becomes `\xe9`."""
+    return to_bytes(name).decode('utf-8', 'backslashreplace')
+
+
+def open_text(path: str, errors: str = 'strict') -> TextIO:
     """The file to read, UTF-8 with or without a byte order mark.
 
     Raises:
@@ -27,9 +39,9 @@ def open_text(path: str) -> TextIO:
             import tensorflow as tf
 
             with tf.io.gfile.GFile(path, 'rb') as f:
-                text = f.read().decode('utf-8-sig')
+                text = f.read().decode('utf-8-sig', errors)
             return io.StringIO(text, newline='')
-        return open(path, newline='', encoding='utf-8-sig')
+        return open(path, newline='', encoding='utf-8-sig', errors=errors)
     except Exception as error:
         what = getattr(error, 'strerror', None) or getattr(error, 'message', None) or error
         raise ValueError(f'{path}: {what}') from None
@@ -49,6 +61,12 @@ def is_folder(path: str) -> bool:
 
         return tf.io.gfile.isdir(path)
     return os.path.isdir(path)
+
+
+def check_folder(path: str):
+    """Raises ValueError where a file is in the place of the folder to write to."""
+    if exists(path) and not is_folder(path):
+        raise ValueError(f'{path}: must be a folder to write to, and is a file')
 
 
 def names_in(folder: str) -> list[str]:
@@ -98,7 +116,10 @@ def replaced(path: str) -> Iterator[str]:
 @contextlib.contextmanager
 def written(path: str) -> Iterator[TextIO]:
     """A text file to write that appears under its name if the block ends without an error."""
-    with replaced(path) as name, open(name, 'w', newline='', encoding='utf-8') as f:
+    with (
+        replaced(path) as name,
+        open(name, 'w', newline='', encoding='utf-8', errors=NAME_ERRORS) as f,
+    ):
         yield f
 
 

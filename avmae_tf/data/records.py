@@ -59,12 +59,20 @@ class Dataset(Spec):
 
 
 def load_dataset(folder: str) -> Dataset:
-    """Reads `dataset.json`; raises ValueError that names the folder and the fix."""
+    """Reads `dataset.json`; raises ValueError that names the file or folder, and the fix."""
     path = os.path.join(folder, DATASET_FILE)
     if not tf.io.gfile.exists(path):
         raise ValueError(f'{folder}: no {DATASET_FILE} here; make records with `avmae convert`')
-    with tf.io.gfile.GFile(path) as f:
-        return Dataset.from_json(f.read())
+    with tf.io.gfile.GFile(path, 'rb') as f:
+        try:
+            return Dataset.from_json(f.read())
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = '.'.join(map(str, first['loc'])) or 'all of it'
+            raise ValueError(
+                f'{path}: must be as `avmae convert` wrote it, and is damaged or of another '
+                f'version ({field}: {first["msg"]}); make the records again'
+            ) from None
 
 
 def save_dataset(folder: str, dataset: Dataset):

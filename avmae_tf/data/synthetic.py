@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
-from avmae_tf.data.files import exists, names_in, open_text, replaced, write_text
+from avmae_tf.data.files import check_folder, exists, names_in, open_text, replaced, write_text
 
 SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative inside
     'square': lambda u, v: np.maximum(abs(u), abs(v + 0.08)) - 0.92,
@@ -200,6 +200,8 @@ def write_clips(
     counts = dict(zip(SPLITS, (num_train, num_eval), strict=True))
     if min(counts.values()) < 0 or not any(counts.values()):
         raise ValueError(f'the numbers of clips must be at least 0 and not both 0, got {counts}')
+    if seed < 0:
+        raise ValueError(f'seed must be at least 0, got {seed}')
     out = os.fspath(out)
     settings = {'design': DESIGN, 'seed': seed, 'style': dataclasses.asdict(style)}
     settings.update({f'num_{split}': count for split, count in counts.items()})
@@ -223,11 +225,9 @@ def write_clips(
 
 def _claim(folder: str, settings: dict):
     """Marks `folder` as the place of these clips, or refuses one that holds anything else."""
+    check_folder(folder)
     marker = os.path.join(folder, 'clips.json')
-    held = {}
-    if exists(marker):
-        with open_text(marker) as f:
-            held = json.load(f)
+    held = _held(marker) if exists(marker) else {}
     other = [name for name in settings if held.get(name) != settings[name]]
     if not other:
         return
@@ -237,3 +237,13 @@ def _claim(folder: str, settings: dict):
             f'{", ".join(other)}): choose another folder or delete this one'
         )
     write_text(marker, json.dumps(settings, indent=2) + '\n')
+
+
+def _held(marker: str) -> dict:
+    """The settings of the clips of a folder; none where the file that says so is damaged."""
+    with open_text(marker) as f:
+        try:
+            held = json.load(f)
+        except ValueError:
+            return {}
+    return held if isinstance(held, dict) else {}

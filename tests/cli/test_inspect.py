@@ -159,6 +159,11 @@ def test_bad_combinations_are_refused(arguments, message):
     assert message in refused(*arguments)
 
 
+def test_a_sheet_in_the_place_of_a_folder_is_refused_before_anything_is_read(tmp_path):
+    message = f'--out must be a PNG to write, and {tmp_path} is a folder'
+    assert message in refused('/nowhere', '--out', tmp_path)
+
+
 def test_folders_of_training_are_shown(tmp_path, dataset, finetune_config):
     model = build_classifier(finetune_config, {'label': len(dataset.classes)})
     save_model(str(tmp_path / 'model'), model, dataset)

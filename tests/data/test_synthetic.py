@@ -234,6 +234,20 @@ def test_a_folder_of_other_clips_is_refused_and_left_alone(tmp_path, change):
     assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before
 
 
+@pytest.mark.parametrize('text', ['{"design"', '[]', ''])
+def test_a_folder_whose_clips_json_is_damaged_is_refused_by_name(tmp_path, text):
+    (tmp_path / 'clips.json').write_text(text)
+    with pytest.raises(ValueError, match=rf'{tmp_path} is not empty .*clips.json'):
+        write_clips(tmp_path, num_train=1, num_eval=0, style=SMALL)
+    assert (tmp_path / 'clips.json').read_text() == text
+
+
+def test_a_file_in_the_place_of_the_folder_of_clips_is_refused_by_name(tmp_path):
+    (tmp_path / 'clips').write_text('mine')
+    with pytest.raises(ValueError, match=rf'{tmp_path}/clips: must be a folder to write to'):
+        write_clips(tmp_path / 'clips', num_train=1, num_eval=0, style=SMALL)
+
+
 def test_a_folder_of_somebody_elses_files_is_refused(tmp_path):
     (tmp_path / 'annotations.csv').write_text('path,label\n')
     with pytest.raises(ValueError, match='not empty'):
@@ -261,6 +275,8 @@ def test_an_illegal_style_is_refused_by_name(field, value):
 def test_labels_and_counts_out_of_range_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r'label must be in \[0, 16\), got 16'):
         draw_clip(16, 0)
+    with pytest.raises(ValueError, match='seed must be at least 0, got -1'):
+        write_clips(tmp_path, num_train=1, num_eval=0, seed=-1)
     for counts in ((0, 0), (-1, 4)):
         with pytest.raises(ValueError, match='numbers of clips'):
             write_clips(tmp_path, num_train=counts[0], num_eval=counts[1])
