@@ -1,10 +1,12 @@
 """What a data set publishes, read as it is: the interface that the modules of data sets fill."""
 
+import contextlib
 import csv
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TextIO
 
 from avmae_tf.data.files import exists, is_folder, open_text
 from beam_jobs.videos import File, VideoIndex
@@ -68,13 +70,24 @@ def present(folder: str, splits: Mapping[str, str]) -> Iterator[tuple[str, str]]
             yield path, split
 
 
+@contextlib.contextmanager
+def open_annotations(path: str) -> Iterator[TextIO]:
+    """The file to read; raises ValueError that names it where it is no text, or none of fields."""
+    with open_text(path) as f:
+        try:
+            yield f
+        except (csv.Error, UnicodeDecodeError) as error:
+            what = 'must be text in UTF-8, its fields separated as published'
+            raise ValueError(f'{path}: {what}, got {error}') from None
+
+
 def read_lines(path: str, num_fields: int, **dialect) -> Iterator[tuple[str, list[str]]]:
     """(file and line, fields) of every line that is not empty and not a comment (`#`).
 
     Raises:
         ValueError: a line has another number of fields.
     """
-    with open_text(path) as f:
+    with open_annotations(path) as f:
         reader = csv.reader(f, **dialect)
         for fields in reader:
             if not fields or fields[0].startswith('#'):
@@ -93,7 +106,7 @@ def read_table(
     Raises:
         ValueError: a column is missing, is not one of the `known`, or a line lacks fields.
     """
-    with open_text(path) as f:
+    with open_annotations(path) as f:
         reader = csv.DictReader(f)
         columns = reader.fieldnames or []
         if missing := [name for name in needed if name not in columns]:
@@ -108,6 +121,19 @@ def read_table(
             if None in fields or None in fields.values():
                 raise ValueError(f'{where}: not {len(columns)} fields')
             yield where, {name: text.strip() for name, text in fields.items()}
+
+
+def filled(text: str, name: str, where: str) -> str:
+    """The text, if there is any; else raises ValueError that names file, line and field."""
+    if not text:
+        raise ValueError(f'{where}: {name} must be some text, got an empty field')
+    return text
+
+
+def note_once(seen: MutableMapping[str, str], text: str, name: str, where: str):
+    """Notes where a text was seen; raises ValueError that names both places of one seen twice."""
+    if (first := seen.setdefault(text, where)) != where:
+        raise ValueError(f'{where}: {name} must be there once, got {text!r} as in {first}')
 
 
 def seconds(text: str, name: str, where: str) -> float:

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.examples import EXAMPLE
-from avmae_tf.data.files import is_remote, write_text, written
+from avmae_tf.data.files import check_folder, is_remote, write_text, written
 from avmae_tf.data.records import Dataset, Shard, save_dataset
 from beam_jobs import video_to_examples
 from beam_jobs.manifests import Manifest
@@ -28,6 +28,7 @@ from beam_jobs.plan_report import report as plan_report
 from beam_jobs.runners import local_pipeline
 from beam_jobs.shards import (
     REPORTS,
+    SET_ASIDE_FIELDS,
     WORK,
     Job,
     ShardPlan,
@@ -79,10 +80,11 @@ def convert(
     """Converts the clips of a manifest to records in `out`, or what is still missing of them.
 
     Raises:
-        ValueError: `out` holds the records of another job, or no clip could be used.
+        ValueError: `out` holds the records of another job or is a file, or no clip could be used.
     """
     plans, job = plan_shards(manifest, num_shards), job_of(manifest, media, record_format)
     _claim(out, plans, job)
+    _clear(os.path.join(out, WORK))
     write_text(os.path.join(out, PLAN_FILE), plan_report(manifest).to_json())
     tasks = write_tasks(out, plans, job)
     with _watched(out, plans, progress), make_pipeline() as pipeline:
@@ -92,6 +94,7 @@ def convert(
 
 def _claim(out: str, plans: list[ShardPlan], job: Job):
     """Makes `out` the folder of this job; another job's folder is an error."""
+    check_folder(out)
     path = os.path.join(out, JOB_FILE)
     claim = {'fingerprint': job.fingerprint, 'shards': [plan.path for plan in plans]}
     if tf.io.gfile.exists(path):
@@ -103,6 +106,12 @@ def _claim(out: str, plans: list[ShardPlan], job: Job):
             'give another folder, or delete this one'
         )
     write_text(path, json.dumps(claim))
+
+
+def _clear(work: str):
+    """Removes what is there of shards whose making was killed."""
+    if tf.io.gfile.exists(work):
+        tf.io.gfile.rmtree(work)
 
 
 class _watched:
@@ -141,7 +150,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     splits, first = collections.defaultdict(list), []
     reasons, notes = collections.Counter(), collections.Counter()
     with written(os.path.join(out, SET_ASIDE_FILE)) as f:
-        table = csv.DictWriter(f, ('key', 'path', 'reason', 'detail'), lineterminator='\n')
+        table = csv.DictWriter(f, SET_ASIDE_FIELDS, lineterminator='\n')
         table.writeheader()
         for plan in plans:
             report = read_report(os.path.join(out, plan.report_path))

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from avmae_tf.data.files import open_text, write_text, written
+from avmae_tf.data.files import NAME_ERRORS, open_text, to_bytes, write_text, written
 
 ROWS_FILE, HEADS_FILE = 'rows.csv', 'heads.json'
 LABEL_SEPARATOR = '|'
@@ -48,16 +48,23 @@ class Row:
     @property
     def seconds(self) -> float | None:
         """How long it is by its annotation."""
-        return None if self.end is None else self.end - (self.start or 0.0)
+        return None if self.end is None else max(0.0, self.end - (self.start or 0.0))
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """All clips of a job, in the order of the annotations, and the classes of each head."""
+    """All clips of a job, in the order of the annotations, and the classes of each head.
+
+    What is not in `rows`, and not kept on disk, is for the report: how many clips were named twice
+    (each is in `rows` once), the videos of those named in two splits, and what could not be read
+    below the folder of videos.
+    """
 
     rows: tuple[Row, ...]
     heads: Mapping[str, tuple[str, ...]]
-    named_twice: int = dataclasses.field(default=0, compare=False)  # clips, each in `rows` once
+    named_twice: int = dataclasses.field(default=0, compare=False)
+    leaked: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+    unread: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def num_classes(self) -> int:
@@ -78,7 +85,7 @@ class _Digest:
         self.sha = hashlib.sha256()
 
     def write(self, text: str):
-        self.sha.update(text.encode())
+        self.sha.update(to_bytes(text))
 
 
 _FIELDS = (
@@ -124,5 +131,5 @@ def read_manifest(folder: str) -> Manifest:
     """The manifest that `write_manifest` wrote to `folder`."""
     with open_text(os.path.join(folder, HEADS_FILE)) as f:
         heads = {head: tuple(classes) for head, classes in json.load(f).items()}
-    with open_text(os.path.join(folder, ROWS_FILE)) as f:
+    with open_text(os.path.join(folder, ROWS_FILE), NAME_ERRORS) as f:
         return Manifest(tuple(rows_of(f, heads)), heads)

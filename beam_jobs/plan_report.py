@@ -4,13 +4,14 @@ import collections
 import dataclasses
 import json
 
+from avmae_tf.data.files import to_unicode
 from beam_jobs.manifests import Manifest, Row
 
 EXAMPLES = 10  # names given of everything that is counted
 BYTES_PER_SOURCE_BYTE = 1.75  # JPEG at 8 frames per second + int16, of a 10 s clip
 BYTES_PER_SECOND = 170_000  # the same, for a segment of a long video
 
-BYTES_SET_ASIDE = 200  # of the report alone
+BYTES_SET_ASIDE = 200  # of the report alone; no clip has fewer
 
 
 def record_bytes(row: Row) -> float:
@@ -18,8 +19,8 @@ def record_bytes(row: Row) -> float:
     if not row.is_found:
         return BYTES_SET_ASIDE
     if row.seconds is None:
-        return row.size_bytes * BYTES_PER_SOURCE_BYTE
-    return row.seconds * BYTES_PER_SECOND
+        return max(BYTES_SET_ASIDE, row.size_bytes * BYTES_PER_SOURCE_BYTE)
+    return max(BYTES_SET_ASIDE, row.seconds * BYTES_PER_SECOND)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Listed:
     @classmethod
     def of(cls, names) -> 'Listed':
         names = sorted(names)
-        return cls(len(names), tuple(names[:EXAMPLES]))
+        return cls(len(names), tuple(map(to_unicode, names[:EXAMPLES])))
 
 
 @dataclasses.dataclass
@@ -52,6 +53,7 @@ class PlanReport:
         splits: by name.
         files: different videos that are there.
         missing: files that are not.
+        unread: folders without permission and links to nowhere; what is in them is missing.
         without_times: clips that are all of their file, so that only decoding tells their length.
         named_twice: clips that the annotations name more than once; each is converted once.
         in_several_splits: videos with clips in more than one split, so that a test of what was
@@ -64,6 +66,7 @@ class PlanReport:
     splits: dict[str, SplitReport]
     files: int
     missing: Listed
+    unread: Listed
     without_times: int
     named_twice: int
     in_several_splits: Listed
@@ -78,7 +81,7 @@ class PlanReport:
 def report(manifest: Manifest) -> PlanReport:
     """Counts in one pass over the rows."""
     splits = collections.defaultdict(SplitReport)
-    files, missing, split_of, leaked = set(), set(), {}, set()
+    files, missing, split_of, leaked = set(), set(), {}, set(manifest.leaked)
     trained = {head: set() for head in manifest.heads}
     without_times, size = 0, 0.0
     for row in manifest.rows:
@@ -99,6 +102,7 @@ def report(manifest: Manifest) -> PlanReport:
         splits={name: splits[name] for name in sorted(splits)},
         files=len(files),
         missing=Listed.of(missing),
+        unread=Listed.of(manifest.unread),
         without_times=without_times,
         named_twice=manifest.named_twice,
         in_several_splits=Listed.of(leaked),

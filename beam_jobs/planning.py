@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 
-from avmae_tf.data.files import open_text
-from beam_jobs.annotations import Annotation, Published
+from avmae_tf.data.files import to_bytes
+from beam_jobs.annotations import Annotation, Published, open_annotations
 from beam_jobs.labels import Matcher
 from beam_jobs.manifests import Manifest, Row
 from beam_jobs.videos import VideoIndex
@@ -28,7 +28,7 @@ def plan(
     """
     match = Matcher(published.heads)
     wanted = read_subset(subset) if subset else None
-    rows, repeated, drawn = {}, 0, True
+    rows, repeated, leaked, drawn = {}, 0, set(), True
     clips = published.clips
     if clips is None:
         clips = (Annotation(file.name) for file in index.files)
@@ -42,7 +42,10 @@ def plan(
             continue
         file, holds = published.find(index, clip.video, clip.start, clip.end)
         key = clip.key or key_of(clip)
-        repeated += key in rows
+        if key in rows:
+            repeated += 1
+            if rows[key].split != split:
+                leaked.add(clip.video)
         rows[key] = Row(
             key=key,
             video=clip.video,
@@ -66,7 +69,13 @@ def plan(
                 rows[key] = dataclasses.replace(row, split=EVAL)
     if drawn:
         _hold_out_one(rows)
-    return Manifest(tuple(rows.values()), match.classes, named_twice=repeated)
+    return Manifest(
+        tuple(rows.values()),
+        match.classes,
+        named_twice=repeated,
+        leaked=frozenset(leaked),
+        unread=tuple(index.unread),
+    )
 
 
 def _hold_out_one(rows: dict[str, Row]):
@@ -82,7 +91,7 @@ def _hold_out_one(rows: dict[str, Row]):
 
 
 def read_subset(path: str) -> frozenset[str]:
-    with open_text(path) as f:
+    with open_annotations(path) as f:
         ids = frozenset(filter(None, map(str.strip, f)))
     if not ids:
         raise ValueError(f'{path}: must hold one video id a line, got an empty file')
@@ -91,7 +100,7 @@ def read_subset(path: str) -> frozenset[str]:
 
 def bucket(text: str, count: int) -> int:
     """A number below `count` that depends on `text` alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], 'big') % count
+    return int.from_bytes(hashlib.sha256(to_bytes(text)).digest()[:8], 'big') % count
 
 
 def split_of(clip: Annotation) -> str:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.examples import EXAMPLE
-from avmae_tf.data.files import written
+from avmae_tf.data.files import NAME_ERRORS, to_bytes, written
 from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
 from beam_jobs.plan_report import record_bytes
 
@@ -26,6 +26,7 @@ SHARD_BYTES = 256 * 2**20
 MIN_SHARDS = 4  # of a split: what keeps a few workers busy
 REPORTS, WORK = 'reports', 'work'
 ROWS_FILE = f'{WORK}/rows.csv'
+SET_ASIDE_FIELDS = ('key', 'path', 'reason', 'detail')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class ShardReport:
     path: str
     fingerprint: str
     num_examples: int = 0
-    set_aside: list[dict] = dataclasses.field(default_factory=list)  # key, path, reason, detail
+    set_aside: list[dict] = dataclasses.field(default_factory=list)  # by SET_ASIDE_FIELDS
     notes: dict[str, int] = dataclasses.field(default_factory=dict)  # status -> clips
 
     def to_json(self) -> str:
@@ -100,7 +101,7 @@ def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[Shard
     """
 
     def order(row):
-        return hashlib.sha256(row.path.encode()).digest(), row.start or 0.0, row.key
+        return hashlib.sha256(to_bytes(row.path)).digest(), row.start or 0.0, row.key
 
     by_split = collections.defaultdict(list)
     for row in sorted(manifest.rows, key=order):
@@ -141,7 +142,7 @@ def write_tasks(out: str, plans: list[ShardPlan], job: Job) -> list[ShardTask]:
             text = io.StringIO()
             csv.writer(text, lineterminator='\n').writerows(row_lines(plan.rows, job.heads))
             f.write(text.getvalue())
-            length = len(text.getvalue().encode())
+            length = len(to_bytes(text.getvalue()))
             tasks.append(ShardTask(plan.split, plan.path, plan.report_path, offset, length))
             offset += length
     return tasks
@@ -150,7 +151,7 @@ def write_tasks(out: str, plans: list[ShardPlan], job: Job) -> list[ShardTask]:
 def read_rows(out: str, task: ShardTask, job: Job) -> list[Row]:
     with tf.io.gfile.GFile(os.path.join(out, ROWS_FILE), 'rb') as f:
         f.seek(task.offset)
-        text = f.read(task.length).decode()
+        text = f.read(task.length).decode('utf-8', NAME_ERRORS)
     return [*rows_of(io.StringIO(text, newline=''), job.heads)]
 
 

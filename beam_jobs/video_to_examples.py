@@ -16,10 +16,18 @@ from apache_beam.metrics import Metrics
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.examples import write_example
-from avmae_tf.data.files import write_text
+from avmae_tf.data.files import to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, decode_clips, is_cut_out
-from beam_jobs.shards import WORK, Job, ShardReport, ShardTask, read_report, read_rows
+from beam_jobs.shards import (
+    SET_ASIDE_FIELDS,
+    WORK,
+    Job,
+    ShardReport,
+    ShardTask,
+    read_report,
+    read_rows,
+)
 
 rows_done = collections.Counter()  # by shard, of this process: for its progress line alone
 
@@ -55,8 +63,8 @@ def _segment(row: Row) -> tuple[float | None, float | None]:
 
 def _record(job: Job, row: Row, clip: Clip, indices: dict[str, dict[str, int]]) -> bytes:
     return write_example(
-        key=row.key,
-        filename=row.path,
+        key=to_unicode(row.key),
+        filename=to_unicode(row.path),
         label_indices={
             head: tuple(indices[head][label] for label in labels)
             for head, labels in row.labels.items()
@@ -103,8 +111,10 @@ class WriteShard(beam.DoFn):
                 rows_done[task.path] += 1
                 if isinstance(outcome, UnusableClip):
                     Metrics.counter('set_aside', outcome.reason.value).inc()
-                    reason = {'reason': outcome.reason.value, 'detail': outcome.detail}
-                    report.set_aside.append({'key': row.key, 'path': row.path, **reason})
+                    fields = (row.key, row.path, outcome.reason.value, outcome.detail)
+                    report.set_aside.append(
+                        dict(zip(SET_ASIDE_FIELDS, map(to_unicode, fields), strict=True))
+                    )
                     continue
                 writer.write(outcome)
                 notes.update(clip.status)

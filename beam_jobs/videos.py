@@ -7,7 +7,7 @@ folder and any container. An ID may hold `_` and `-` itself, so names are made, 
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -35,16 +35,21 @@ def is_video(name: str) -> bool:
 class VideoIndex:
     """Every video below a folder, listed once; symbolic links are followed.
 
+    `unread` names what is there but was skipped: folders without permission, links to nowhere.
+
     Raises:
-        ValueError: there is no such folder.
+        ValueError: there is no such folder, or it cannot be read.
     """
 
     def __init__(self, folder: str):
         self.folder = str(folder)
         if not is_folder(self.folder):
             raise ValueError(f'{folder}: no such folder of videos')
-        found = _list_remote(self.folder) if is_remote(self.folder) else _list(self.folder)
-        self.files = sorted(found)
+        self.unread: list[str] = []
+        if is_remote(self.folder):
+            self.files = sorted(_list_remote(self.folder))
+        else:
+            self.files = sorted(_list(self.folder, self.unread.append))
 
     def path(self, file: File) -> str:
         return os.path.join(self.folder, file.name)
@@ -98,26 +103,35 @@ def _segment_stems(video: str, start: float, end: float) -> Iterator[str]:
     yield f'{video}_{float(start)}_{float(end)}'
 
 
-def _list(folder: str) -> Iterator[File]:
-    waiting, linked = [''], set()
+def _list(folder: str, skip: Callable[[str], None]) -> Iterator[File]:
+    real, waiting, linked = os.path.realpath(folder), [''], set()
     while waiting:
         below = waiting.pop()
-        with os.scandir(os.path.join(folder, below)) as entries:
-            for entry in entries:
-                name = os.path.join(below, entry.name)
+        for entry in _entries(folder, below, skip):
+            name = os.path.join(below, entry.name)
+            try:
                 if entry.is_dir():
                     if entry.is_symlink():  # a link back up must not go round for ever
                         target = os.path.realpath(entry.path)
-                        if target in linked or os.path.realpath(folder).startswith(target):
+                        if target in linked or os.path.commonpath([real, target]) == target:
                             continue
                         linked.add(target)
                     waiting.append(name)
                 elif is_video(entry.name):
-                    try:
-                        stat = entry.stat()
-                    except OSError:  # a link to nowhere
-                        continue
+                    stat = entry.stat()
                     yield File(name, stat.st_size, stat.st_mtime_ns)
+            except OSError:  # a link to itself or to nowhere
+                skip(name)
+
+
+def _entries(folder: str, below: str, skip: Callable[[str], None]) -> Iterator[os.DirEntry]:
+    try:
+        with os.scandir(os.path.join(folder, below)) as entries:
+            yield from entries
+    except OSError as error:
+        if not below:
+            raise ValueError(f'{folder}: {error.strerror}; must be a folder to read') from None
+        skip(below)
 
 
 def _list_remote(folder: str) -> Iterator[File]:

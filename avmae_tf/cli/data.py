@@ -103,6 +103,9 @@ def convert(
     manifest = plan_dataset(videos, annotations, name=name, subset=subset)
     plan = report_of(manifest)
     plans.show(plan)
+    if plan.unread.count:
+        names = ', '.join(plan.unread.first)
+        console.say(f'  skipped {plan.unread.count:,} below {videos} that cannot be read: {names}')
     if dry_run:
         if as_json:
             click.echo(plan.to_json())

@@ -3,7 +3,6 @@
 `read` takes the file or folder of the annotations as published, or None, and returns `Published`.
 """
 
-import csv
 import importlib
 import pkgutil
 
@@ -28,9 +27,5 @@ def plan_dataset(
         raise ValueError(f'data set must be one of {", ".join(NAMES)}, got {name!r}')
     module = importlib.import_module(f'{__name__}.{name.replace("-", "_")}')
     index = VideoIndex(videos)
-    try:
-        published = module.read(str(annotations) if annotations else None)
-        return plan(published, index, named=annotations or videos, subset=subset)
-    except (csv.Error, UnicodeDecodeError) as error:
-        what = 'must be text in UTF-8, its fields separated as published'
-        raise ValueError(f'{annotations}: {what}, got {error}') from None
+    published = module.read(str(annotations) if annotations else None)
+    return plan(published, index, named=annotations or videos, subset=subset)

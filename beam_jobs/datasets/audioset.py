@@ -12,6 +12,8 @@ from beam_jobs.annotations import (
     Annotation,
     Published,
     file_in,
+    filled,
+    note_once,
     optional_file,
     present,
     read_lines,
@@ -44,6 +46,9 @@ def read(annotations: str | None) -> Published:
 def _names(path: str) -> dict[str, str]:
     """Names by mid, in the order of their indices; of two alike, the mid tells them apart."""
     rows = [*read_table(path, ('index', 'mid', 'display_name'))]
+    mids = {}
+    for where, fields in rows:
+        note_once(mids, filled(fields['mid'], 'mid', where), 'mid', where)
     indices = [whole(fields['index'], 'index', where, len(rows)) for where, fields in rows]
     if sorted(indices) != [*range(len(rows))]:
         raise ValueError(f'{path}: every index must be there once, from 0 on')
@@ -63,13 +68,23 @@ def _clips(folder: str, names: dict[str, str]):
                 labels = tuple(names[mid.strip()] for mid in mids.split(','))
             except KeyError as error:
                 raise ValueError(f'{where}: {_unknown(folder, error.args[0], names)}') from None
+            filled(video, 'YTID', where)
             first, last = seconds(start, 'start', where), seconds(end, 'end', where)
             yield Annotation(video, split, {LABEL: labels}, first, last, where=where)
 
 
 def _unknown(folder: str, mid: str, names: dict[str, str]) -> str:
     if path := optional_file(folder, ONTOLOGY):
-        with open_text(path) as f:
-            called = {entry['id']: entry['name'] for entry in json.load(f)}
+        called = _ontology(path)
         mid = f'{mid} ({called.get(mid, "not in the ontology either")})'
     return f'{mid} is none of the {len(names)} classes of {CLASSES}'
+
+
+def _ontology(path: str) -> dict[str, str]:
+    """Names by mid, of more classes than have an index."""
+    with open_text(path) as f:
+        try:
+            return {entry['id']: entry['name'] for entry in json.load(f)}
+        except (ValueError, LookupError, TypeError) as error:
+            what = 'must be a JSON list of classes with id and name, as published'
+            raise ValueError(f'{path}: {what}, got {type(error).__name__}: {error}') from None

@@ -4,12 +4,15 @@
 `Category&VideoID&Quality&StartTime&EndTime`: seconds from StartTime up to EndTime are the event.
 """
 
+import os
+
 from avmae_tf.data.files import is_folder
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS
 from beam_jobs.annotations import (
     Annotation,
     Published,
     file_in,
+    filled,
     present,
     read_lines,
     whole,
@@ -26,7 +29,8 @@ HEADER = 'Category'
 def read(annotations: str | None) -> Published:
     path = file_in(annotations, ALL, *SPLITS)
     files = dict(present(annotations, SPLITS)) if is_folder(annotations) else {}
-    spelled = {fields[0] for file in {path, *files} for _, fields in _events(file)}
+    naming = files if os.path.basename(path) in files else [path]  # where there is ALL, it alone
+    spelled = {fields[0] for file in naming for _, fields in _events(file)}
     categories = {normalise(name): name for name in sorted(spelled)}
     return Published(
         _clips(files or {path: ''}),
@@ -37,8 +41,12 @@ def read(annotations: str | None) -> Published:
 
 def _events(path: str):
     for where, fields in read_lines(path, 5, delimiter='&'):
-        if fields[0] != HEADER:
-            yield where, fields
+        if fields[0] == HEADER:
+            continue
+        filled(fields[1], 'VideoID', where)
+        if normalise(filled(fields[0], 'Category', where)) == BACKGROUND:
+            raise ValueError(f'{where}: Category must be an event, got {fields[0]!r}')
+        yield where, fields
 
 
 def _clips(files: dict[str, str]):

@@ -9,12 +9,15 @@ from beam_jobs.annotations import (
     Annotation,
     Published,
     file_in,
+    filled,
+    note_once,
     optional_file,
     present,
     read_table,
     seconds,
     whole,
 )
+from beam_jobs.labels import normalise
 from beam_jobs.videos import VideoIndex
 
 ACTIONS = {'EPIC_100_train.csv': 'train', 'EPIC_100_validation.csv': 'eval'}  # file: split
@@ -41,10 +44,14 @@ def read(annotations: str | None) -> Published:
 def _names(folder: str, head: str) -> list[str]:
     """Classes in the order of their indices: named where names are published, else by number."""
     file, count = CLASSES[head]
-    names = [str(i) for i in range(count)]
+    names, ids, keys = [str(i) for i in range(count)], {}, {}
     if path := optional_file(folder, file):
         for where, fields in read_table(path, ('id', 'key')):
-            names[whole(fields['id'], 'id', where, count)] = fields['key']
+            index = whole(fields['id'], 'id', where, count)
+            key = filled(fields['key'], 'key', where)
+            note_once(ids, str(index), 'id', where)
+            note_once(keys, normalise(key), 'key', where)
+            names[index] = key
     return names
 
 
@@ -58,6 +65,5 @@ def _clips(folder: str, names: dict[str, list[str]]):
             first, last = (
                 seconds(row[name], name, where) for name in ('start_timestamp', 'stop_timestamp')
             )
-            yield Annotation(
-                row['video_id'], split, labels, first, last, row['narration_id'], where
-            )
+            video, key = (filled(row[name], name, where) for name in ('video_id', 'narration_id'))
+            yield Annotation(video, split, labels, first, last, key, where)

@@ -7,9 +7,19 @@ annotations every video below the folder is an unlabelled clip.
 
 import os
 
-from avmae_tf.data.files import exists, is_folder, open_text
+from avmae_tf.data.files import exists, is_folder
 from avmae_tf.data.heads import LABEL
-from beam_jobs.annotations import Annotation, Published, optional_file, read_table, seconds
+from beam_jobs.annotations import (
+    Annotation,
+    Published,
+    filled,
+    note_once,
+    open_annotations,
+    optional_file,
+    read_table,
+    seconds,
+)
+from beam_jobs.labels import normalise
 from beam_jobs.manifests import LABEL_SEPARATOR
 from beam_jobs.videos import VideoIndex
 
@@ -22,11 +32,19 @@ def read(annotations: str | None) -> Published:
         return Published(None, {}, VideoIndex.by_name)
     if is_folder(annotations) or not exists(annotations):
         raise ValueError(f'{annotations}: no such annotation file')
-    classes = ()
-    if path := optional_file(os.path.dirname(annotations) or '.', CLASSES):
-        with open_text(path) as f:
-            classes = tuple(filter(None, map(str.strip, f)))
+    path = optional_file(os.path.dirname(annotations) or '.', CLASSES)
+    classes = _classes(path) if path else ()
     return Published(_clips(annotations), {LABEL: classes}, VideoIndex.by_name)
+
+
+def _classes(path: str) -> tuple[str, ...]:
+    names, seen = [], {}
+    with open_annotations(path) as f:
+        for number, line in enumerate(f, 1):
+            if name := line.strip():
+                note_once(seen, normalise(name), 'a class', f'{path}, line {number}')
+                names.append(name)
+    return tuple(names)
 
 
 def _clips(path: str):
@@ -37,7 +55,7 @@ def _clips(path: str):
             for name in ('start', 'end')
         )
         yield Annotation(
-            os.path.normpath(fields['path']),
+            os.path.normpath(filled(fields['path'], 'path', where)),
             fields.get('split', ''),
             {LABEL: labels} if labels else {},
             first,

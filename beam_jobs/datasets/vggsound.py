@@ -4,7 +4,7 @@
 """
 
 from avmae_tf.data.heads import LABEL
-from beam_jobs.annotations import Annotation, Published, file_in, read_lines, seconds
+from beam_jobs.annotations import Annotation, Published, file_in, filled, read_lines, seconds
 from beam_jobs.videos import VideoIndex
 
 CLIP_SECONDS = 10.0
@@ -17,5 +17,6 @@ def read(annotations: str | None) -> Published:
 
 def _clips(path: str):
     for where, (video, start, label, split) in read_lines(path, 4):
+        filled(video, 'YouTube id', where)
         first = seconds(start, 'start', where)
         yield Annotation(video, split, {LABEL: (label,)}, first, first + CLIP_SECONDS, where=where)

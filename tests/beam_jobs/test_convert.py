@@ -179,6 +179,27 @@ def test_an_interrupted_conversion_converts_only_what_is_missing(
     assert sorted(os.listdir(out)) == sorted(os.listdir(records))
 
 
+def test_what_killed_attempts_left_behind_goes_before_the_work_starts(clips, tmp_path, monkeypatch):
+    (tmp_path / WORK).mkdir()
+    (tmp_path / WORK / 'clips-of-a-killed-attempt').write_bytes(b'0' * 1000)
+    real, seen = video_to_examples.convert_rows, []
+
+    def convert_rows(rows, job):
+        seen.extend(os.listdir(tmp_path / WORK))
+        return real(rows, job)
+
+    monkeypatch.setattr(video_to_examples, 'convert_rows', convert_rows)
+    convert(plan_dataset(str(clips.parent / 'eval')), str(tmp_path), MEDIA)
+    assert 'rows.csv' in seen and 'clips-of-a-killed-attempt' not in seen
+
+
+def test_a_file_in_the_place_of_the_output_folder_is_refused_by_name(clips, tmp_path):
+    (tmp_path / 'out').write_text('mine')
+    with pytest.raises(ValueError, match=rf'{tmp_path}/out: must be a folder to write to'):
+        convert(plan_dataset(str(clips.parent), str(clips)), str(tmp_path / 'out'), MEDIA)
+    assert (tmp_path / 'out').read_text() == 'mine'
+
+
 def test_a_folder_of_another_job_is_refused(clips, records):
     manifest = plan_dataset(str(clips.parent), str(clips))
     with pytest.raises(ValueError, match='holds records of other videos'):

@@ -276,7 +276,7 @@ def test_bad_annotations_are_named(tmp_path, name, file, text, message):
 @pytest.mark.parametrize('text', [b'a,1,caf\xe9,test\n', b'a,1,"dog,test\n' + 200_000 * b'x'])
 def test_what_is_no_text_of_fields_is_named(tmp_path, text):
     (tmp_path / 'vggsound.csv').write_bytes(text)
-    with pytest.raises(ValueError, match=rf'{tmp_path}: must be text in UTF-8'):
+    with pytest.raises(ValueError, match=rf'{tmp_path}/vggsound.csv: must be text in UTF-8'):
         plan_dataset(str(tmp_path), str(tmp_path), name='vggsound')
 
 

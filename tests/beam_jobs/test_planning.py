@@ -15,6 +15,7 @@ from beam_jobs.datasets import plan_dataset
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, read_manifest, write_manifest
 from beam_jobs.media import is_cut_out
 from beam_jobs.plan_report import Listed, report
+from beam_jobs.shards import plan_shards
 from beam_jobs.videos import VideoIndex
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +135,34 @@ def test_the_report_says_what_there_is(tmp_path):
     assert found.without_examples == {LABEL: Listed(2, ('fox', 'owl'))}
     assert found.record_gigabytes == pytest.approx(4 * 1.7e6 / 1e9, abs=1e-3)
     assert json.loads(found.to_json())['in_several_splits'] == {'count': 1, 'first': ['a']}
+
+
+@pytest.mark.parametrize('name', ['folder', 'audioset'])
+def test_a_clip_named_in_two_splits_is_a_leak(tmp_path, name):
+    touch(tmp_path, 'c.mp4', 'd.mp4')
+    if name == 'folder':
+        source = tmp_path / 'list.csv'
+        source.write_text('path,split\nc.mp4,train\nc.mp4,eval\nd.mp4,train\nd.mp4,train\n')
+    else:
+        source = tmp_path
+        (source / 'class_labels_indices.csv').write_text('index,mid,display_name\n0,/m/a,A\n')
+        for split, videos in (('balanced_train', 'cdd'), ('eval', 'c')):
+            lines = ''.join(f'{video}, 0, 10, "/m/a"\n' for video in videos)
+            (source / f'{split}_segments.csv').write_text(lines)
+    found = report(plan_dataset(str(tmp_path), str(source), name=name))
+    assert found.named_twice == 2
+    assert found.in_several_splits == Listed(1, ('c.mp4' if name == 'folder' else 'c',))
+
+
+@pytest.mark.parametrize('times', [('', ''), ('0', '0'), ('5', '2')])
+def test_a_job_of_nothing_to_convert_has_shards_and_no_negative_size(tmp_path, times):
+    touch(tmp_path, 'c.mp4')
+    (tmp_path / 'list.csv').write_text('path,start,end\n' + ','.join(('c.mp4', *times)) + '\n')
+    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv'))
+    (plan,) = plan_shards(manifest, num_shards=3)
+    assert plan.rows == manifest.rows
+    found = report(manifest)
+    assert found.record_gigabytes == 0 and all(s.hours == 0 for s in found.splits.values())
 
 
 def test_a_subset_is_of_what_is_trained_on(tmp_path):
