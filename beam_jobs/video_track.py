@@ -9,10 +9,12 @@ Before the first frame of the file its first one is used, after the last its las
 import dataclasses
 import itertools
 import math
+import struct
 from collections.abc import Iterator, Sequence
 
 import av
 import cv2
+from av.sidedata.sidedata import Type
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -70,6 +72,13 @@ def _quarter_turn(frame: av.VideoFrame) -> int:
     return round(frame.rotation / 90) * 90 % 360
 
 
+def _is_mirrored(frame: av.VideoFrame) -> bool:
+    """Whether the picture is to be flipped upside down before it is turned."""
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    a, b, _, c, d = struct.unpack_from('5i', matrix) if matrix else (1, 0, 0, 0, 1)
+    return a * d < b * c
+
+
 def stored_size(frame: av.VideoFrame, sample_aspect, shorter_side_px: int) -> tuple[int, int]:
     """(height, width) of the upright picture with square pixels, shorter side as asked, both even.
 
@@ -104,6 +113,8 @@ class _Encoder:
         picture = self._reformatter.reformat(
             frame, width, height, 'bgr24', interpolation=Interpolation.BILINEAR, threads=1
         ).to_ndarray()
+        if _is_mirrored(frame):
+            picture = cv2.flip(picture, 0)
         if turn:
             picture = cv2.rotate(picture, ROTATIONS[turn])
         encoded, jpeg = cv2.imencode('.jpg', picture, self._options)

@@ -195,29 +195,29 @@ def wide_pixels(video, audio):
     video.codec_context.sample_aspect_ratio = Fraction(2, 1)
 
 
-def turned_clock(turns):
-    """A clock that stands upright once it is turned back by `turns` quarter turns."""
-
-    def draw(seconds, width, height):
-        shape = (height, width) if turns % 2 else (width, height)
-        return np.ascontiguousarray(np.rot90(clock_face(seconds, *shape), turns))
-
-    return draw
+def transpose(picture):
+    return picture.swapaxes(0, 1)
 
 
 movie('wide_pixels', set_up=wide_pixels, expect={'size': (64, 192)})
-for name, matrix, turns, size in (  # of the MP4 format: the picture is shown turned ...
-    ('clockwise', (0, 1, -1, 0), 1, (96, 64)),
-    ('counterclockwise', (0, -1, 1, 0), -1, (96, 64)),
-    ('upside_down', (-1, 0, 0, -1), 2, (64, 96)),
+for name, matrix, stored, size in (  # of the MP4 format; the picture it turns into a clock
+    ('turned_clockwise', (0, 1, -1, 0), np.rot90, (96, 64)),
+    ('turned_counterclockwise', (0, -1, 1, 0), lambda clock: np.rot90(clock, -1), (96, 64)),
+    ('upside_down', (-1, 0, 0, -1), lambda clock: np.rot90(clock, 2), (64, 96)),
+    ('mirrored', (-1, 0, 0, 1), np.fliplr, (64, 96)),
+    ('flipped', (1, 0, 0, -1), np.flipud, (64, 96)),
+    ('transposed', (0, 1, 1, 0), transpose, (96, 64)),
+    ('transposed_and_upside_down', (0, -1, -1, 0), lambda c: np.rot90(transpose(c), 2), (96, 64)),
 ):
     a, b, c, d = (value << 16 for value in matrix)
     movie(
-        f'rotated_{name}',
+        name,
         set_up=lambda video, audio, matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30): (
             video.set_display_matrix(matrix)
         ),
-        draw=turned_clock(turns),
+        draw=lambda seconds, *_, stored=stored, size=size: np.ascontiguousarray(
+            stored(clock_face(seconds, *size[::-1]))
+        ),
         expect={'size': size},
     )
 
