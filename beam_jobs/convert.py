@@ -96,16 +96,16 @@ def _claim(out: str, plans: list[ShardPlan], job: Job):
     """Makes `out` the folder of this job; another job's folder is an error."""
     check_folder(out)
     path = os.path.join(out, JOB_FILE)
-    claim = {'fingerprint': job.fingerprint, 'shards': [plan.path for plan in plans]}
+    claim = json.dumps({'fingerprint': job.fingerprint, 'shards': [plan.path for plan in plans]})
     if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path) as f:
-            if json.loads(f.read()) == claim:
+        with tf.io.gfile.GFile(path, 'rb') as f:
+            if f.read() == claim.encode():
                 return
         raise ValueError(
             f'{out}: holds records of other videos, annotations or settings; '
             'give another folder, or delete this one'
         )
-    write_text(path, json.dumps(claim))
+    write_text(path, claim)
 
 
 def _clear(work: str):

@@ -64,7 +64,9 @@ def is_folder(path: str) -> bool:
 
 
 def check_folder(path: str):
-    """Raises ValueError where a file is in the place of the folder to write to."""
+    """Raises ValueError where a file is in the place of the folder to write to, or above it."""
+    while not (is_remote(path) or exists(path)):
+        path = os.path.dirname(path) or '.'
     if exists(path) and not is_folder(path):
         raise ValueError(f'{path}: must be a folder to write to, and is a file')
 

@@ -206,6 +206,12 @@ def test_a_folder_of_another_job_is_refused(clips, records):
         convert(manifest, records, MediaSpec(shorter_side_px=48))
 
 
+def test_a_folder_whose_claim_is_damaged_is_refused_by_name(clips, tmp_path):
+    (tmp_path / 'job.json').write_bytes(b'{"fing\xe9')
+    with pytest.raises(ValueError, match=rf'{tmp_path}: holds records of other videos'):
+        convert(plan_dataset(str(clips.parent), str(clips)), str(tmp_path), MEDIA)
+
+
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     (tmp_path / 'a.mp4').write_text('no')
     with pytest.raises(ValueError, match=r"none of 1 clips could be used \{'unreadable': 1\}"):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from avmae_tf.data.files import exists, is_folder, open_text, write_text, written
+from avmae_tf.data.files import check_folder, exists, is_folder, open_text, write_text, written
 
 
 @pytest.mark.parametrize('scheme', ['', 'file://'])
@@ -24,6 +24,16 @@ def test_a_byte_order_mark_is_no_text(tmp_path):
     (tmp_path / 'a.txt').write_bytes(b'\xef\xbb\xbfpath')
     for scheme in ('', 'file://'):
         assert open_text(f'{scheme}{tmp_path}/a.txt').read() == 'path'
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a').write_text('mine')
+    for path in ('a', 'a/new/folder', f'{tmp_path}/a/new', f'file://{tmp_path}/a'):
+        with pytest.raises(ValueError, match=r'\ba: must be a folder to write to, and is a file'):
+            check_folder(path)
+    for path in ('.', 'b', 'b/new', f'{tmp_path}/b', f'file://{tmp_path}/b/new'):
+        check_folder(path)
 
 
 def test_half_a_file_is_none(tmp_path):
