@@ -21,6 +21,7 @@ JITTER_US = 20_000
 ROUNDING_US = 3_000
 MAX_FRAMES_OFF = 8
 BLOCK_SAMPLES = 8192
+OVERLAP_SHARE = 0.01  # of a clip; joins and drifting clocks make less, wrong timestamps more
 WILD = 1.05  # a sample beyond it is not loud but damaged
 
 
@@ -43,11 +44,14 @@ class TimeLine:
     def lay_out(self) -> tuple[np.ndarray, np.ndarray]:
         """(samples, which of them are from the file), up to the last of those."""
         length = max((first + len(samples) for first, samples in self._placed), default=0)
-        laid, valid = np.zeros(length, np.int16), np.zeros(length, bool)
+        laid, valid, num_lost = np.zeros(length, np.int16), np.zeros(length, bool), 0
         for first, samples in self._placed:
             last = first + len(samples)
+            num_lost += valid[first:last].sum()
             laid[first:last] = np.where(valid[first:last], laid[first:last], samples)
             valid[first:last] = True
+        if num_lost > OVERLAP_SHARE * length:
+            self.errors += 1
         return laid, valid
 
 

@@ -95,3 +95,17 @@ def test_the_first_sound_may_be_the_one_with_a_wild_time(seconds, stream):
     check_sync(clip)  # the picture is now what starts first
     assert clip.end_us == pytest.approx(6e6, abs=1e4)
     assert clip.status == ('damaged',)
+
+
+def test_sound_that_overlaps_itself_is_damaged(tmp_path):
+    """As where the rate changes in a format without timestamps: libav counts on with the first."""
+    parts = [tmp_path / 'first.aac', tmp_path / 'second.aac']
+    for part, rate in zip(parts, (44_100, 16_000), strict=True):
+        write_movie(part, seconds=3, video=None, rate=rate)
+    path = tmp_path / 'clip.aac'
+    path.write_bytes(b''.join(part.read_bytes() for part in parts))
+    spec = SPEC.replace(required=('audio',))
+    intact, both = (decode_clip(str(file), spec) for file in (parts[0], path))
+    assert (intact.status, both.status) == (('no_video',), ('no_video', 'damaged'))
+    segment = decode_clip(str(path), spec, start_seconds=1, end_seconds=2)
+    assert segment.status == ('no_video',)
