@@ -20,8 +20,9 @@ def quiet():
     os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     warnings.filterwarnings('ignore')
-    for name in ('absl', 'tensorflow', 'apache_beam'):
+    for name in ('absl', 'tensorflow'):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # errors are raised, too
 
 
 def say(text: str, *, heading: bool = False):

@@ -169,6 +169,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     )
     write_text(os.path.join(out, REPORT_FILE), summary.to_json())
     if not summary.clips:
+        tf.io.gfile.remove(os.path.join(out, JOB_FILE))  # nothing here that another job would harm
         raise ValueError(
             f'{out}: none of {summary.num_set_aside} clips could be used {summary.reasons}; '
             f'see {os.path.join(out, SET_ASIDE_FILE)}'

@@ -72,7 +72,7 @@ class PipelineConfig(Spec):
 
     @property
     def manifest(self) -> str:
-        return os.path.join(self.root, 'manifest')
+        return os.path.join(self.root, 'manifest', self.name)
 
     @property
     def schema_dir(self) -> str:
@@ -93,13 +93,17 @@ def load_config(path: str, **changes) -> PipelineConfig:
     try:
         with open_text(path) as f:
             settings = yaml.safe_load(f) or {}
+            if not isinstance(settings, dict):
+                raise ValueError(f'{path}: must be fields with values, got {settings!r}')
             config = PipelineConfig.model_validate({**settings, **changes})
     except yaml.YAMLError as error:
-        raise ValueError(f'{path}: not YAML: {error}') from None
+        raise ValueError(f'{path}: not YAML: {" ".join(str(error).split())}') from None
+    except UnicodeDecodeError:
+        raise ValueError(f'{path}: not YAML: must be text in UTF-8') from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = '.'.join(map(str, first['loc']))
-        raise ValueError(f'{path}: {field}: {first["msg"]}') from None
+        raise ValueError(f'{path}: {field}: {first["msg"].removeprefix("Value error, ")}') from None
     base = os.path.dirname(path if is_remote(path) else os.path.abspath(path))
 
     def absolute(name):

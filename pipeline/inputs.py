@@ -2,7 +2,7 @@
 
 import os
 
-from avmae_tf.data.files import exists, is_folder, open_text, write_text
+from avmae_tf.data.files import exists, open_text, write_text
 from avmae_tf.data.heads import EVENT
 from beam_jobs.datasets import plan_dataset
 from beam_jobs.manifests import Manifest, read_manifest, write_manifest
@@ -26,12 +26,20 @@ def write_inputs(config: PipelineConfig) -> Manifest:
     )
     if config.finetune.loss == 'softmax':
         check_one_label(manifest)
-    if not is_folder(config.manifest) or read_manifest(config.manifest) != manifest:
+    if _manifest_before(config.manifest) != manifest:
         write_manifest(config.manifest, manifest)
     schema = os.path.join(config.schema_dir, SCHEMA_FILE)
     if not exists(schema) or open_text(schema).read() != label_schema():
         write_text(schema, label_schema())
     return manifest
+
+
+def _manifest_before(folder: str) -> Manifest | None:
+    """What the last run wrote; None if it wrote nothing, or was killed while it did."""
+    try:
+        return read_manifest(folder)
+    except ValueError:
+        return None
 
 
 def check_one_label(manifest: Manifest):

@@ -43,9 +43,10 @@ class Shortfall:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A finished run, node by node."""
+    """A finished run, node by node, and where its model was pushed to, None if it was not."""
 
     nodes: tuple[Node, ...]
+    pushed: str | None = None
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
@@ -63,14 +64,6 @@ class Outcome:
     @property
     def blessed(self) -> bool:
         return self.output('ModelBlessing').custom_properties['blessed'].int_value == 1
-
-    @property
-    def pushed(self) -> str | None:
-        """Where the model was pushed to, None if it was not."""
-        artifact = self.output('PushedModel')
-        if artifact is None or not artifact.custom_properties['pushed'].int_value:
-            return None
-        return artifact.custom_properties['pushed_destination'].string_value
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the candidate by name."""

@@ -2,6 +2,7 @@
 
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.pusher.component import Pusher
+from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
@@ -15,6 +16,7 @@ from avmae_tf.training.tasks import head_sizes
 from components.evaluation.config import eval_config
 from components.finetuner.component import Finetuner
 from components.pretrainer.component import Pretrainer
+from components.pusher import executor as push_executor
 from components.video_example_gen.component import VideoExampleGen
 from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 from pipeline.config import PipelineConfig
@@ -76,6 +78,7 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings) 
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.serving)
         ),
+        custom_executor_spec=executor_spec.ExecutorClassSpec(push_executor.Executor),
     )
     return Pipeline(
         pipeline_name=config.name,

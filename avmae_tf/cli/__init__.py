@@ -9,6 +9,7 @@ import avmae_tf
 from avmae_tf import console
 
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
+BAD_PATHS = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 DEBUG = 'AVMAE_DEBUG'  # environment variable: show tracebacks
 
 VERBS = {  # verb: module of this package that holds it
@@ -84,8 +85,12 @@ def main():
             raise
         if isinstance(error, ValueError):
             text, code = describe(error), EXIT_BAD_INPUT
+        elif isinstance(error, BAD_PATHS):
+            text, code = f'{error.filename}: {error.strerror}; give another path', EXIT_BAD_INPUT
+        elif isinstance(error, Failed):
+            text, code = str(error), EXIT_FAILED
         else:
-            named = '' if isinstance(error, Failed) else f'{type(error).__name__}: '
-            text, code = f'{named}{error}', EXIT_FAILED
+            first = str(error).strip().partition('\n')[0]
+            text, code = f'{type(error).__name__}: {first}', EXIT_FAILED
         print(f'error: {text}', file=sys.stderr)
         sys.exit(code)

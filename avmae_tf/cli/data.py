@@ -45,7 +45,11 @@ def clips(out: str, train: int, num_eval: int, seed: int):
 @click.option('--out', help='Folder for the records; a killed job goes on there.')
 @click.option('--fps', default=8.0, show_default=True, help='Frames kept of each second.')
 @click.option('--side', default=256, show_default=True, help='Shorter side of a frame, pixels.')
-@click.option('--shards', type=int, help='Shards of the largest split; about 256 MB each if unset.')
+@click.option(
+    '--shards',
+    type=click.IntRange(min=1),
+    help='Shards of the largest split; about 256 MB each if unset.',
+)
 @click.option(
     '--require',
     type=click.Choice(['both', 'video', 'audio']),

@@ -49,8 +49,10 @@ def demo(workdir: str, min_top1: float):
         raise ValueError(f'--workdir must be a folder of this machine, got {workdir}')
     started = time.monotonic()
     workdir = Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
     settings = workdir / 'pipeline.yaml'
+    if workdir.is_dir() and any(workdir.iterdir()) and not settings.exists():
+        raise ValueError(f'--workdir {workdir}: holds other files; give a new or empty folder')
+    workdir.mkdir(parents=True, exist_ok=True)
     settings.write_text(SETTINGS.format(path=settings, min_top1=min_top1))
 
     console.say('Generated clips', heading=True)

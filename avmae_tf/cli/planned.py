@@ -49,7 +49,5 @@ def recipe_of(name: str, classes: int | None) -> TrainingConfig:
         return recipes[name]
     if name in FINETUNE_RECIPES:
         raise click.UsageError(f'--recipe {name} is of a classifier and needs --classes')
-    if name in PRETRAIN_RECIPES:
-        raise click.UsageError(f'--recipe {name} is of an autoencoder, which has no --classes')
     known = sorted({*PRETRAIN_RECIPES, *FINETUNE_RECIPES})
     raise ValueError(f'recipe must be one of {known}, got {name!r}')

@@ -15,7 +15,13 @@ _model = click.option(
 
 @click.command()
 @_model
-@click.option('--top', default=5, show_default=True, help='How many labels to show of each clip.')
+@click.option(
+    '--top',
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help='How many labels to show of each clip.',
+)
 @click.option('--json', 'as_json', is_flag=True, help='Print one JSON object a clip.')
 @_clips
 def predict(model, top, as_json, clips):

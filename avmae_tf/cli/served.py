@@ -4,7 +4,6 @@ Shapes: C classes, S seconds.
 """
 
 import itertools
-import os
 
 import numpy as np
 import tensorflow as tf
@@ -15,26 +14,12 @@ from avmae_tf.training.export import (
     CLIP_SIGNATURE,
     EMBED_SIGNATURE,
     describe_served,
+    latest_version,
     output_keys,
 )
 from beam_jobs.media import Clip, UnusableClip, decode_clip
 
 ACTION_SCORES, EVENTS = 'action_scores', 'events'
-
-
-def latest_version(folder: str) -> str:
-    """`folder` itself if it is a SavedModel, else its highest-numbered version.
-
-    Raises:
-        ValueError: there is neither.
-    """
-    if tf.saved_model.contains_saved_model(folder):
-        return folder
-    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
-    versions = [name.rstrip('/') for name in names if name.rstrip('/').isdigit()]
-    if not versions:
-        raise ValueError(f'{folder}: neither a SavedModel nor a folder of numbered versions')
-    return os.path.join(folder, max(versions, key=int))
 
 
 class ServedModel:

@@ -14,7 +14,10 @@ def read_settings(recipe: str, recipes: dict, changes: tuple[str, ...], config_c
 
     if is_remote(recipe) or os.path.isfile(recipe):
         with open_text(recipe) as f:
-            settings = resolve_recipe(_yaml(f, recipe), recipes)
+            settings = _yaml(f, recipe)
+        if not isinstance(settings, dict):
+            raise ValueError(f'{recipe}: must be fields with values, got {settings!r}')
+        settings = resolve_recipe(settings, recipes)
     else:
         settings = resolve_recipe(recipe, recipes)
     for change in changes:
@@ -33,7 +36,7 @@ def _yaml(text, where: str):
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f'{where}: not YAML: {" ".join(str(error).split())}') from None
 
 
@@ -103,8 +106,8 @@ def finetune(data, workdir, recipe, changes, jit, pretrained):
     """
     from avmae_tf.config import FINETUNE_RECIPES, FinetuneConfig
     from avmae_tf.data.records import load_dataset
-    from avmae_tf.training.checkpoints import describe_model, load_model
-    from avmae_tf.training.image_vit import is_image_vit, load_image_vit
+    from avmae_tf.training.checkpoints import describe_model, load_model, model_fingerprint
+    from avmae_tf.training.image_vit import file_fingerprint, is_image_vit, load_image_vit
     from avmae_tf.training.tasks import FinetuneTask
     from avmae_tf.training.warm_start import warm_start
 
@@ -121,7 +124,10 @@ def finetune(data, workdir, recipe, changes, jit, pretrained):
         console.say(f'warm start: {warm_start(model, *encoders)}')
 
     if pretrained:
-        initial = {'initial': '\n'.join(pretrained), 'initialise': initialise}
+        fingerprints = [
+            file_fingerprint(p) if is_image_vit(p) else model_fingerprint(p) for p in pretrained
+        ]
+        initial = {'initial': ' '.join(fingerprints), 'initialise': initialise}
     _train(FinetuneTask(config, load_dataset(data)), data, workdir, jit, **initial)
 
 

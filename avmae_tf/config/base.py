@@ -16,7 +16,7 @@ HOP_SAMPLES = 160  # 10 ms: 100 log-mel frames per second
 NUM_MEL_BINS = 128
 
 Ratio = Annotated[float, pydantic.Field(ge=0.0, lt=1.0)]
-Positive = Annotated[float, pydantic.Field(gt=0.0)]
+Positive = Annotated[float, pydantic.Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, pydantic.Field(ge=0.0)]
 Count = Annotated[int, pydantic.Field(ge=1)]
 

@@ -23,7 +23,7 @@ from avmae_tf.config.base import (
 class MediaSpec(Spec):
     """What a record keeps of a clip."""
 
-    frames_per_second: Positive = 8.0
+    frames_per_second: Annotated[float, pydantic.Field(gt=0.0, le=240.0)] = 8.0
     shorter_side_px: Annotated[int, pydantic.Field(ge=16)] = 256
     jpeg_quality: Annotated[int, pydantic.Field(ge=1, le=100)] = 90
     required: tuple[Modality, ...] = MODALITIES  # a clip that lacks one of these is set aside

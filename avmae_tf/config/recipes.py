@@ -156,7 +156,7 @@ def resolve_recipe(value, recipes: dict) -> dict:
         return value
     changes = dict(value)
     name = changes.pop('recipe')
-    if name not in recipes:
+    if not isinstance(name, str) or name not in recipes:
         raise ValueError(f'recipe must be one of {sorted(recipes)}, got {name!r}')
     return merge(recipes[name].model_dump(), changes)
 

@@ -96,7 +96,7 @@ class TrainingConfig(Spec):
     weight_decay: NotNegative = 0.0  # after a step, kernels shrink by this times its rate
     rematerialise: bool = False  # blocks are computed again in the backward pass: less memory
     precision: Literal['float32', 'mixed_bfloat16'] = 'float32'
-    seed: int = 0
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
 
     def inputs(self, modality: str):
         """The spec of a modality's input tensor."""

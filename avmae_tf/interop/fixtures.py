@@ -6,6 +6,7 @@ free, and so are the pairs of encoder and decoder.
 
 import json
 import os
+import zipfile
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ def read_fixture(path: str) -> Fixture:
         with open_binary(path) as f, np.load(f) as archive:
             arrays = {name: archive[name] for name in archive.files}
         settings = json.loads(str(arrays.pop('config_json')))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, AttributeError) as error:
         raise ValueError(
             f'{path}: cannot be read as a fixture, an .npz file with config_json: {error}'
         ) from error

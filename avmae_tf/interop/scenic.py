@@ -18,7 +18,7 @@ from avmae_tf.models.blocks import Block, Stack
 from avmae_tf.models.classifier import Classifier
 
 SUFFIXES = {VIDEO: '_rgb', AUDIO: '_spectrogram'}
-ALIASES = {'embedding_spec/': 'embedding_spectrogram/'}  # the release spells it both ways
+ALIAS, SPELLING = 'embedding_spec/', 'embedding_spectrogram/'  # the release has both
 HEAD = 'ProjectionHeadAndClassifier_0/output_projection'
 
 
@@ -210,11 +210,10 @@ def canonical(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same arrays under the one spelling that the table has."""
     result = {}
     for name, value in arrays.items():
-        for alias, spelling in ALIASES.items():
-            if name.startswith(alias):
-                name = spelling + name.removeprefix(alias)
-                if name in arrays:
-                    raise ValueError(f'both {alias}* and {spelling}* are there; leave one out')
+        if name.startswith(ALIAS):
+            name = SPELLING + name.removeprefix(ALIAS)
+        if name in result:
+            raise ValueError(f'{name} is there twice, also as {ALIAS}*; leave one out')
         result[name] = value
     return result
 

@@ -71,6 +71,15 @@ def load_model(folder: str) -> AVMAE | Classifier:
     return model
 
 
+def model_fingerprint(folder: str) -> str:
+    """A hash of a model's settings and weights, wherever its folder is."""
+    digest = hashlib.sha256()
+    for name in (MODEL_FILE, f'{WEIGHTS}.index'):  # the index holds a checksum of each tensor
+        with tf.io.gfile.GFile(os.path.join(folder, name), 'rb') as f:
+            digest.update(f.read())
+    return digest.hexdigest()[:16]
+
+
 def source_fingerprint() -> str:
     """A hash of the code that decides what is learned."""
     digest = hashlib.sha256()
@@ -87,7 +96,7 @@ class RunState(Spec):
 
     config: dict
     dataset: str  # fingerprint of the records
-    initial: str = ''  # the model it was warm-started from
+    initial: str = ''  # fingerprint of what it was warm-started from
     source: str  # fingerprint of the code it finished with
     finished: bool = False
 
@@ -108,7 +117,7 @@ class RunFolder:
         self.model = os.path.join(path, 'model')
 
     def open(self, state: RunState) -> bool:
-        """Claims the folder for a run; True if that very run is finished there already.
+        """Makes way for a run; True if that very run is finished there already.
 
         An unfinished run goes on, whatever the code; a finished one whose code has changed
         since starts anew. Raises ValueError if the folder holds a run with other settings.
@@ -133,8 +142,11 @@ class RunFolder:
                 for folder in (self.checkpoints, self.logs, self.model):
                     if tf.io.gfile.exists(folder):
                         tf.io.gfile.rmtree(folder)
-        self._write(state)
         return False
+
+    def claim(self, state: RunState):
+        """From here on the folder is that run's: what can be refused has been."""
+        self._write(state)
 
     def finish(self, state: RunState):
         self._write(state.replace(finished=True))

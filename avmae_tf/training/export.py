@@ -177,6 +177,28 @@ def export_saved_model(model_folder: str, out: str, name: str = 'avmae'):
             tf.io.gfile.rmtree(temporary)
 
 
+def versions_in(folder: str) -> list[str]:
+    """The complete SavedModels among the numbered folders in `folder`, the newest last."""
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    numbers = sorted(int(name.rstrip('/')) for name in names if name.rstrip('/').isdigit())
+    paths = [os.path.join(folder, str(number)) for number in numbers]
+    return [path for path in paths if tf.saved_model.contains_saved_model(path)]
+
+
+def latest_version(folder: str) -> str:
+    """`folder` itself if it is a SavedModel, else its highest-numbered version.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    if tf.saved_model.contains_saved_model(folder):
+        return folder
+    versions = versions_in(folder)
+    if not versions:
+        raise ValueError(f'{folder}: neither a SavedModel nor a folder of numbered versions')
+    return versions[-1]
+
+
 def describe_served(folder: str) -> ModelDescription:
     """What the SavedModel in `folder` was exported from: settings, heads, how clips are decoded."""
     path = os.path.join(folder, DESCRIPTION_FILE)

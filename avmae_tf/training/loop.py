@@ -84,6 +84,7 @@ def train(
         start = int(step.numpy())
         if manager.latest_checkpoint:
             say(f'{task.name}: resumed from step {start} of {trainer.num_steps}')
+        run_folder.claim(state)
         trainer.read_from(start)
         controller.train_and_evaluate(
             trainer.num_steps,

@@ -11,7 +11,7 @@ from tfx_bsl.tfxio import tf_example_record
 
 from avmae_tf.data.heads import HEADS, Classes
 from avmae_tf.data.records import load_dataset
-from avmae_tf.training.export import describe_served
+from avmae_tf.training.export import describe_served, latest_version
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
 
 
@@ -27,11 +27,14 @@ def read_metrics(report: str) -> dict[str, float]:
 
 
 def analyse(saved_model: str, folder: str, split: str, report: str) -> dict[str, float]:
-    """Measures `saved_model` on a split of the records in `folder`; writes TFMA's report.
+    """Measures a SavedModel, or the latest version of one, on a split of the records in `folder`.
+
+    Writes TFMA's report.
 
     Raises:
         ValueError: the records have other classes than the model.
     """
+    saved_model = latest_version(saved_model)
     dataset, served = load_dataset(folder), describe_served(saved_model)
     _check_classes(dataset.heads, served.heads, folder)
     shards = dataset.shards(split)

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable
+from typing import Annotated
 
+import pydantic
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -16,6 +18,9 @@ from components.evaluation import metrics
 ACTION, TOP1, TOP5, MAP, D_PRIME = METRICS = ('action', 'top1', 'top5', 'map', 'dprime')
 
 
+Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+
+
 class Gate(Spec):
     """What a model must reach to be pushed; None leaves a metric out of the gate.
 
@@ -23,10 +28,10 @@ class Gate(Spec):
     below that of the last blessed model.
     """
 
-    min_top1: float | None = None
-    min_map: float | None = None
-    min_action: float | None = None
-    max_loss_of_top1: float | None = 0.05
+    min_top1: Share | None = None
+    min_map: Share | None = None
+    min_action: Share | None = None
+    max_loss_of_top1: Share | None = 0.05
 
 
 def eval_config(

@@ -11,7 +11,7 @@ from avmae_tf import console
 from avmae_tf.config import FinetuneConfig, RunSpec
 from avmae_tf.data.records import load_dataset
 from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import RunFolder, load_model, run_key
+from avmae_tf.training.checkpoints import RunFolder, load_model, model_fingerprint, run_key
 from avmae_tf.training.export import export_saved_model
 from avmae_tf.training.tasks import FinetuneTask
 from avmae_tf.training.warm_start import warm_start
@@ -44,7 +44,8 @@ def Finetuner(
     finetune = FinetuneConfig.from_json(config)
     dataset = load_dataset(examples.uri)
     initial = path_utils.serving_model_dir(pretrained.uri)
-    key = run_key(finetune, dataset, initial)
+    fingerprint = model_fingerprint(initial)
+    key = run_key(finetune, dataset, fingerprint)
     folder = RunFolder(os.path.join(work_dir, f'finetune-{key}'))
     with console.progress('finetune', 'steps') as report:
         scalars = loop.train(
@@ -52,7 +53,7 @@ def Finetuner(
             examples.uri,
             folder,
             run=RunSpec.from_json(run),
-            initial=initial,
+            initial=fingerprint,
             initialise=lambda classifier: warm_start(classifier, load_model(initial)),
             progress=report,
             say=console.say,

@@ -1,14 +1,36 @@
 """VideoExampleGen: a manifest of videos to Examples, with the splits of the manifest."""
 
+import hashlib
+from pathlib import Path
+
 from google.protobuf import struct_pb2
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
 from avmae_tf.config import MediaSpec
+from avmae_tf.data import examples
+from beam_jobs import (
+    audio_runs,
+    audio_track,
+    clip,
+    container,
+    video_to_examples,
+    video_track,
+)
+from beam_jobs import media as media_files
 from components.video_example_gen.executor import MEDIA, NUM_SHARDS, WORK_DIR, Executor
 
 SPLITS = ('train', 'eval')
+
+
+def _source_fingerprint() -> str:
+    """A hash of the code that decides what is in a record: decoding and writing it."""
+    decoding = (media_files, container, video_track, audio_track, audio_runs, clip)
+    digest = hashlib.sha256()
+    for module in (*decoding, video_to_examples, examples):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 class VideoExampleGen(FileBasedExampleGen):
@@ -37,6 +59,7 @@ class VideoExampleGen(FileBasedExampleGen):
         options[MEDIA] = media.to_json()
         options[WORK_DIR] = work_dir
         options[NUM_SHARDS] = num_shards or 0
+        options['source'] = _source_fingerprint()  # part of the cache key alone
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(options)
         every_file = example_gen_pb2.Input.Split(name='manifest', pattern='*')

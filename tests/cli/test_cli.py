@@ -45,6 +45,13 @@ def test_every_verb_has_help(verb):
         (['convert', '--videos', '/nowhere', '--out', '/tmp/x'], '/nowhere: no such folder'),
         (['pretrain', '--data', '/nowhere', '--workdir', '/tmp/x'], '/nowhere: no dataset.json'),
         (['demo', '--workdir', 'gs://b/demo'], 'must be a folder of this machine, got gs://b/demo'),
+        (
+            ['demo', '--workdir', str(Path(__file__).parent)],
+            'holds other files; give a new or empty',
+        ),
+        (['parity', os.devnull], '/dev/null: cannot be read as a fixture'),
+        (['predict', '--model', 'm', '--top', '0', 'a.mp4'], '0 is not in the range x>=1'),
+        (['convert', '--videos', '/', '--out', 'x', '--fps', '1e6'], 'frames_per_second: '),
         (['inspect', '/nowhere'], '/nowhere: neither records, nor a model'),
         (['predict', '--model', '/nowhere', 'a.mp4'], '/nowhere: neither a SavedModel'),
         (['pipeline', 'run', '--config', '/nowhere.yaml'], '/nowhere.yaml: No such file'),

@@ -1,9 +1,13 @@
 """A pipeline's YAML file: what it may hold, and what its errors say."""
 
+import os
+
 import pytest
 
 from avmae_tf.config import PRETRAIN_RECIPES
+from beam_jobs.manifests import read_manifest
 from pipeline.config import load_config
+from pipeline.inputs import write_inputs
 
 GOOD = """
 name: demo
@@ -58,6 +62,24 @@ def test_paths_of_a_file_in_a_bucket_are_in_that_bucket(tmp_path):
 def test_errors_name_file_and_field(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize('text', ['5', '[a, b]', '\xe9\x00'])
+def test_a_file_of_no_fields_is_named(tmp_path, text):
+    path = tmp_path / 'pipeline.yaml'
+    path.write_text(text, encoding='latin-1')
+    with pytest.raises(ValueError, match=str(path)):
+        load_config(str(path))
+
+
+def test_half_a_manifest_is_written_anew(clips, tmp_path):
+    path = tmp_path / 'pipeline.yaml'
+    path.write_text(f'{{root: ., data: {{videos: {clips.parent}, annotations: {clips}}}}}')
+    path.write_text(path.read_text()[:-1] + ', pretrain: demo, finetune: demo}')
+    config = load_config(str(path))
+    manifest = write_inputs(config)
+    os.unlink(os.path.join(config.manifest, 'rows.csv'))
+    assert write_inputs(config) == manifest == read_manifest(config.manifest)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -95,6 +95,17 @@ def test_a_folder_of_other_settings_is_refused(pretrained, records, dataset, pre
         loop.train(task, records, pretrained[0], run=RUN)
 
 
+def test_a_run_that_could_not_start_claims_no_folder(records, dataset, finetune_config, tmp_path):
+    def refuse(model):
+        raise ValueError('warm start: no')
+
+    folder = RunFolder(str(tmp_path))
+    task = FinetuneTask(finetune_config, dataset)
+    with pytest.raises(ValueError, match='warm start: no'):
+        loop.train(task, records, folder, run=RUN, initialise=refuse)
+    assert not os.path.exists(tmp_path / 'run.json')
+
+
 def test_changed_code_repeats_a_finished_run_but_resumes_an_unfinished_one(tmp_path):
     from avmae_tf.training.checkpoints import RunState
 

@@ -1,0 +1,1 @@
+"""Pushing a model to where TF Serving finds it, once."""
