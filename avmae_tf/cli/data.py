@@ -104,6 +104,8 @@ def convert(
         from beam_jobs.runners import pipeline_maker
 
         make_pipeline = pipeline_maker(runner, beam_options)
+    required = MODALITIES if require == 'both' else (require,)
+    media = MediaSpec(frames_per_second=fps, shorter_side_px=side, required=required)
     manifest = plan_dataset(videos, annotations, name=name, subset=subset)
     plan = report_of(manifest)
     plans.show(plan)
@@ -118,8 +120,6 @@ def convert(
     from beam_jobs.convert import SET_ASIDE_FILE
     from beam_jobs.convert import convert as convert_manifest
 
-    required = MODALITIES if require == 'both' else (require,)
-    media = MediaSpec(frames_per_second=fps, shorter_side_px=side, required=required)
     with console.progress('convert', 'clips') as report:
         summary = convert_manifest(
             manifest,

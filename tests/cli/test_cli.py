@@ -51,7 +51,7 @@ def test_every_verb_has_help(verb):
         ),
         (['parity', os.devnull], '/dev/null: cannot be read as a fixture'),
         (['predict', '--model', 'm', '--top', '0', 'a.mp4'], '0 is not in the range x>=1'),
-        (['convert', '--videos', '/', '--out', 'x', '--fps', '1e6'], 'frames_per_second: '),
+        (['convert', '--videos', '/nowhere', '--out', 'x', '--fps', '1e6'], 'frames_per_second: '),
         (['inspect', '/nowhere'], '/nowhere: neither records, nor a model'),
         (['predict', '--model', '/nowhere', 'a.mp4'], '/nowhere: neither a SavedModel'),
         (['pipeline', 'run', '--config', '/nowhere.yaml'], '/nowhere.yaml: No such file'),
