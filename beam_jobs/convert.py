@@ -3,17 +3,19 @@
 OUT/dataset.json       what the records are (written last: without it the job is not done)
 OUT/Split-*/clips-*    the records
 OUT/set_aside.csv      clips that could not be used: key, path, reason, detail
+OUT/noted.csv          clips that were used, but are silent, cut short and so on: key, path, status
 OUT/report.json        counts
 OUT/plan.json          what was promised before (beam_jobs.plan_report)
 """
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import apache_beam as beam
 import tensorflow as tf
@@ -27,6 +29,7 @@ from beam_jobs.manifests import Manifest
 from beam_jobs.plan_report import report as plan_report
 from beam_jobs.runners import local_pipeline
 from beam_jobs.shards import (
+    NOTED_FIELDS,
     REPORTS,
     SET_ASIDE_FIELDS,
     WORK,
@@ -40,7 +43,7 @@ from beam_jobs.shards import (
 from beam_jobs.video_to_examples import VideoToExamples
 
 SET_ASIDE_FILE, REPORT_FILE, JOB_FILE = 'set_aside.csv', 'report.json', 'job.json'
-PLAN_FILE = 'plan.json'
+PLAN_FILE, NOTED_FILE = 'plan.json', 'noted.csv'
 POLL_SECONDS, REMOTE_POLL_SECONDS = 0.2, 5.0
 NUM_NAMED = 20  # clips set aside that a summary names; the file names all
 
@@ -56,6 +59,18 @@ class Summary:
     reasons: dict[str, int]  # clips set aside
     splits: dict[str, int]  # clips
     notes: dict[str, int]  # status -> clips
+
+    def describe(self, out: str) -> list[str]:
+        """What was not as it should be, a line each; nothing where all was well."""
+        lines = []
+        if self.reasons:
+            counts = ', '.join(f'{count} {reason}' for reason, count in self.reasons.items())
+            what = f'set aside {self.num_set_aside} clips: {counts}'
+            lines.append(f'{what}; see {os.path.join(out, SET_ASIDE_FILE)}')
+        if self.notes:
+            counts = ', '.join(f'{count} {status}' for status, count in self.notes.items())
+            lines.append(f'used, but noted: {counts}; see {os.path.join(out, NOTED_FILE)}')
+        return lines
 
     @property
     def num_set_aside(self) -> int:
@@ -145,27 +160,42 @@ class _watched:
             self.progress(done, self.total)
 
 
+def _most_first(counts: collections.Counter) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+@contextlib.contextmanager
+def _table(path: str, fields: tuple[str, ...]) -> Iterator[csv.DictWriter]:
+    """A CSV file to write, whole or not at all."""
+    with written(path) as f:
+        table = csv.DictWriter(f, fields, lineterminator='\n')
+        table.writeheader()
+        yield table
+
+
 def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     """Puts the reports of all shards together; the description of the records comes last."""
     splits, first = collections.defaultdict(list), []
     reasons, notes = collections.Counter(), collections.Counter()
-    with written(os.path.join(out, SET_ASIDE_FILE)) as f:
-        table = csv.DictWriter(f, SET_ASIDE_FIELDS, lineterminator='\n')
-        table.writeheader()
+    with (
+        _table(os.path.join(out, SET_ASIDE_FILE), SET_ASIDE_FIELDS) as set_aside,
+        _table(os.path.join(out, NOTED_FILE), NOTED_FIELDS) as noted,
+    ):
         for plan in plans:
             report = read_report(os.path.join(out, plan.report_path))
             splits[report.split].append(Shard(path=report.path, num_examples=report.num_examples))
-            table.writerows(report.set_aside)
+            set_aside.writerows(report.set_aside)
+            noted.writerows(report.noted)
             reasons.update(row['reason'] for row in report.set_aside)
             first += report.set_aside[: NUM_NAMED - len(first)]
-            notes.update(report.notes)
+            notes.update(status for row in report.noted for status in row['status'].split())
     counts = {split: sum(s.num_examples for s in shards) for split, shards in splits.items()}
     summary = Summary(
         clips=sum(counts.values()),
         set_aside=tuple(first),
-        reasons=dict(reasons.most_common()),
+        reasons=_most_first(reasons),
         splits=counts,
-        notes=dict(notes),
+        notes=_most_first(notes),
     )
     write_text(os.path.join(out, REPORT_FILE), summary.to_json())
     if not summary.clips:

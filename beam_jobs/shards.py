@@ -27,6 +27,7 @@ MIN_SHARDS = 4  # of a split: what keeps a few workers busy
 REPORTS, WORK = 'reports', 'work'
 ROWS_FILE = f'{WORK}/rows.csv'
 SET_ASIDE_FIELDS = ('key', 'path', 'reason', 'detail')
+NOTED_FIELDS = ('key', 'path', 'status')  # of clips that are usable nevertheless
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ class ShardReport:
     fingerprint: str
     num_examples: int = 0
     set_aside: list[dict] = dataclasses.field(default_factory=list)  # by SET_ASIDE_FIELDS
-    notes: dict[str, int] = dataclasses.field(default_factory=dict)  # status -> clips
+    noted: list[dict] = dataclasses.field(default_factory=list)  # by NOTED_FIELDS
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -20,6 +20,7 @@ from avmae_tf.data.files import to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, decode_clips, is_cut_out
 from beam_jobs.shards import (
+    NOTED_FIELDS,
     SET_ASIDE_FIELDS,
     WORK,
     Job,
@@ -83,6 +84,11 @@ def _record(job: Job, row: Row, clip: Clip, indices: dict[str, dict[str, int]]) 
     )
 
 
+def _named(names: tuple[str, ...], fields: Iterable[str]) -> dict[str, str]:
+    """A row of a report's table."""
+    return dict(zip(names, map(to_unicode, fields), strict=True))
+
+
 class WriteShard(beam.DoFn):
     """Makes one shard and its report below `out`, unless both are there; yields its path."""
 
@@ -102,7 +108,6 @@ class WriteShard(beam.DoFn):
 
     def _write(self, task: ShardTask, path: str) -> ShardReport:
         report = ShardReport(task.split, task.path, self.job.fingerprint)
-        notes = collections.Counter()
         tf.io.gfile.makedirs(os.path.dirname(path))
         # Outside of the split, where no reader looks; a name of its own for each attempt.
         temporary = os.path.join(self.out, WORK, f'clips-{uuid.uuid4().hex}')
@@ -112,16 +117,15 @@ class WriteShard(beam.DoFn):
                 if isinstance(outcome, UnusableClip):
                     Metrics.counter('set_aside', outcome.reason.value).inc()
                     fields = (row.key, row.path, outcome.reason.value, outcome.detail)
-                    report.set_aside.append(
-                        dict(zip(SET_ASIDE_FIELDS, map(to_unicode, fields), strict=True))
-                    )
+                    report.set_aside.append(_named(SET_ASIDE_FIELDS, fields))
                     continue
                 writer.write(outcome)
-                notes.update(clip.status)
+                if clip.status:
+                    fields = (row.key, row.path, ' '.join(clip.status))
+                    report.noted.append(_named(NOTED_FIELDS, fields))
                 report.num_examples += 1
                 Metrics.counter('convert', 'clips').inc()
         tf.io.gfile.rename(temporary, path, overwrite=True)
-        report.notes = dict(sorted(notes.items()))
         return report
 
 

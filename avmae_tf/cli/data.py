@@ -117,7 +117,6 @@ def convert(
             click.echo(plan.to_json())
         return
 
-    from beam_jobs.convert import SET_ASIDE_FILE
     from beam_jobs.convert import convert as convert_manifest
 
     with console.progress('convert', 'clips') as report:
@@ -137,6 +136,5 @@ def convert(
         click.echo(f'set aside {row["reason"]:12} {row["detail"]}')
     splits = ', '.join(f'{count} {split}' for split, count in sorted(summary.splits.items()))
     click.echo(f'{summary.clips} clips ({splits}) in {out}')
-    if summary.reasons:
-        reasons = ', '.join(f'{count} {reason}' for reason, count in summary.reasons.items())
-        click.echo(f'{summary.num_set_aside} set aside ({reasons}); see {out}/{SET_ASIDE_FILE}')
+    for line in summary.describe(out):
+        click.echo(line)

@@ -52,9 +52,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 make_pipeline=self._make_beam_pipeline,
                 progress=report,
             )
-        if summary.reasons:
-            reasons = ', '.join(f'{count} {name}' for name, count in summary.reasons.items())
-            console.say(f'  set aside {summary.num_set_aside} clips: {reasons}')
+        for line in summary.describe(examples.uri):
+            console.say(f'  {line}')
 
         move_into(work, examples.uri)
         examples.split_names = artifact_utils.encode_split_names(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from clock_movies import write_movie
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.examples import DMVR, KEY, LABEL_TEXT
@@ -134,22 +135,32 @@ def test_what_cannot_be_used_is_set_aside_by_name_and_reason(clips, tmp_path):
         shutil.copy(path, videos)
     (videos / 'truncated.mp4').write_bytes(good[0].read_bytes()[:2000])
     (videos / 'text.mp4').write_text('not a video')
+    write_movie(videos / 'silent.mp4', sound=lambda seconds, rate: np.zeros(int(seconds * rate)))
+    write_movie(videos / 'mute.mp4', audio=None)
     path = write_annotations(
         videos, 'path,split', *(f'{p.name},train' for p in good),
         'truncated.mp4,train', 'text.mp4,train', 'gone.mp4,train',
+        'silent.mp4,train', 'mute.mp4,train',
     )  # fmt: skip
     out = tmp_path / 'out'
     summary = convert(plan_dataset(str(videos), path), str(out), MEDIA)
-    assert summary.clips == 3
+    assert summary.clips == 4 and summary.notes == {'silent': 1}
     reasons = {row['key']: row['reason'] for row in summary.set_aside}
     assert reasons == {
         'truncated.mp4': 'unreadable', 'text.mp4': 'unreadable', 'gone.mp4': 'missing',
+        'mute.mp4': 'no_audio',
     }  # fmt: skip
     with open(out / 'set_aside.csv', newline='') as f:
         assert {row['key'] for row in csv.DictReader(f)} == reasons.keys()
     assert json.loads((out / 'report.json').read_text())['set_aside'] == {
-        'unreadable': 2, 'missing': 1,
+        'unreadable': 2, 'missing': 1, 'no_audio': 1,
     }  # fmt: skip
+    with open(out / 'noted.csv', newline='') as f:
+        assert [row['key'] for row in csv.DictReader(f)] == ['silent.mp4']
+    assert summary.describe('OUT') == [
+        'set aside 4 clips: 2 unreadable, 1 missing, 1 no_audio; see OUT/set_aside.csv',
+        'used, but noted: 1 silent; see OUT/noted.csv',
+    ]
 
 
 def test_an_interrupted_conversion_converts_only_what_is_missing(
