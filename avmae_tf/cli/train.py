@@ -105,9 +105,10 @@ def finetune(data, workdir, recipe, changes, jit, pretrained):
     A killed run goes on from its last checkpoint when it is started again.
     """
     from avmae_tf.config import FINETUNE_RECIPES, FinetuneConfig
+    from avmae_tf.data.files import fingerprint
     from avmae_tf.data.records import load_dataset
     from avmae_tf.training.checkpoints import describe_model, load_model, model_fingerprint
-    from avmae_tf.training.image_vit import file_fingerprint, is_image_vit, load_image_vit
+    from avmae_tf.training.image_vit import is_image_vit, load_image_vit
     from avmae_tf.training.tasks import FinetuneTask
     from avmae_tf.training.warm_start import warm_start
 
@@ -125,7 +126,7 @@ def finetune(data, workdir, recipe, changes, jit, pretrained):
 
     if pretrained:
         fingerprints = [
-            file_fingerprint(p) if is_image_vit(p) else model_fingerprint(p) for p in pretrained
+            fingerprint([p]) if is_image_vit(p) else model_fingerprint(p) for p in pretrained
         ]
         initial = {'initial': ' '.join(fingerprints), 'initialise': initialise}
     _train(FinetuneTask(config, load_dataset(data)), data, workdir, jit, **initial)

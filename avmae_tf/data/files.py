@@ -5,10 +5,11 @@ TensorFlow is imported for buckets alone, so that planning a conversion stays li
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO
 
 NAME_ERRORS = 'surrogateescape'  # names of files are bytes that need not be UTF-8
@@ -91,6 +92,15 @@ def open_binary(path: str) -> BinaryIO:
     if not tf.io.gfile.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     return tf.io.gfile.GFile(path, 'rb')
+
+
+def fingerprint(paths: Iterable[str]) -> str:
+    """A hash of what the files hold, wherever they are."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open_binary(path) as f:
+            digest.update(f.read())
+    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager

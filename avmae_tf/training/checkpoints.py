@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import avmae_tf
 from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, TrainingConfig
-from avmae_tf.data.files import write_text
+from avmae_tf.data.files import fingerprint, write_text
 from avmae_tf.data.records import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
@@ -73,22 +73,16 @@ def load_model(folder: str) -> AVMAE | Classifier:
 
 def model_fingerprint(folder: str) -> str:
     """A hash of a model's settings and weights, wherever its folder is."""
-    digest = hashlib.sha256()
-    for name in (MODEL_FILE, f'{WEIGHTS}.index'):  # the index holds a checksum of each tensor
-        with tf.io.gfile.GFile(os.path.join(folder, name), 'rb') as f:
-            digest.update(f.read())
-    return digest.hexdigest()[:16]
+    # The index holds a checksum of each tensor.
+    return fingerprint(os.path.join(folder, name) for name in (MODEL_FILE, f'{WEIGHTS}.index'))
 
 
 def source_fingerprint() -> str:
     """A hash of the code that decides what is learned."""
-    digest = hashlib.sha256()
     root = Path(avmae_tf.__file__).parent
-    for name in LEARNING:
-        files = [root / name] if name.endswith('.py') else sorted((root / name).rglob('*.py'))
-        for path in files:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return fingerprint(
+        str(path) for name in LEARNING for path in sorted((root / name).rglob('*.py'))
+    )
 
 
 class RunState(Spec):

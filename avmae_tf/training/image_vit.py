@@ -4,8 +4,6 @@ The file is the public `.npz`: 'embedding/kernel' [rows, columns, 3, D], 'Transf
 learned table of positions for a square of patches behind a class token.
 """
 
-import hashlib
-
 import numpy as np
 
 from avmae_tf.config import AUDIO, VIDEO, BackboneSpec, FinetuneConfig, Shared
@@ -19,12 +17,6 @@ ATTENTION, MLP = 'MultiHeadDotProductAttention_1', 'MlpBlock_3'
 
 def is_image_vit(path: str) -> bool:
     return path.endswith('.npz')
-
-
-def file_fingerprint(path: str) -> str:
-    """A hash of the file."""
-    with open_binary(path) as f:
-        return hashlib.sha256(f.read()).hexdigest()[:16]
 
 
 class _Weights:

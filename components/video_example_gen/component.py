@@ -1,8 +1,5 @@
 """VideoExampleGen: a manifest of videos to Examples, with the splits of the manifest."""
 
-import hashlib
-from pathlib import Path
-
 from google.protobuf import struct_pb2
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
@@ -10,6 +7,7 @@ from tfx.proto import example_gen_pb2
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data import examples
+from avmae_tf.data.files import fingerprint
 from beam_jobs import (
     audio_runs,
     audio_track,
@@ -27,10 +25,7 @@ SPLITS = ('train', 'eval')
 def _source_fingerprint() -> str:
     """A hash of the code that decides what is in a record: decoding and writing it."""
     decoding = (media_files, container, video_track, audio_track, audio_runs, clip)
-    digest = hashlib.sha256()
-    for module in (*decoding, video_to_examples, examples):
-        digest.update(Path(module.__file__).read_bytes())
-    return digest.hexdigest()[:16]
+    return fingerprint(m.__file__ for m in (*decoding, video_to_examples, examples))
 
 
 class VideoExampleGen(FileBasedExampleGen):
