@@ -22,7 +22,7 @@ from avmae_tf.data.records import Dataset, Shard
 from avmae_tf.data.synthetic import CLASSES, ClipStyle, draw_clip
 from benchmarks.measure import Comparison, compare
 
-BATCH, BATCHES = 16, 16
+BATCH, BATCHES = 16, 32  # an epoch in all: each round reads as many records as it hands on
 SECONDS, RATE = 10.0, 8.0
 HEIGHT, WIDTH = 256, 456  # as most videos are wide
 # Few clips drawn, each stored many times: more than the window that is shuffled, as in production.

@@ -18,10 +18,15 @@ BAND_GROUPS = 4  # neighbouring bands, which share few bins with the others
 
 def take_samples(waveform: tf.Tensor, start: tf.Tensor, num_samples: int) -> tf.Tensor:
     """`num_samples` of [S] from sample `start`, going round at the end; silence if S is 0."""
-    waveform = tf.cond(tf.size(waveform) > 0, lambda: waveform, lambda: tf.zeros([1]))
-    rolled = tf.roll(waveform, -tf.cast(start, tf.int32), axis=0)
-    rounds = -(-num_samples // tf.size(waveform))
-    return tf.ensure_shape(tf.tile(rolled, [rounds])[:num_samples], [num_samples])
+    size = tf.size(waveform)
+    start = tf.math.floormod(tf.cast(start, tf.int32), tf.maximum(size, 1))
+    end = start + num_samples
+    # Copies only what is shorter than the window: what is longer goes round once at most.
+    rounds = tf.tile(waveform, [tf.maximum(end // tf.maximum(size, 1), 1)])
+    rest = waveform[: tf.maximum(end - tf.size(rounds), 0)]
+    silence = tf.zeros([tf.where(size > 0, 0, num_samples)])
+    taken = tf.concat([rounds[start:end], rest, silence], axis=0)
+    return tf.ensure_shape(taken, [num_samples])
 
 
 @functools.cache
@@ -65,10 +70,11 @@ def log_mel(waveform: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     window = frame_window()
     hops = window.size // HOP_SAMPLES
     num_samples = (spec.num_frames + hops - 1) * HOP_SAMPLES
-    padded = tf.pad(waveform[:num_samples], [[0, max(num_samples - spec.num_samples, 0)]])
-    rows = tf.reshape(padded, [-1, HOP_SAMPLES])
-    frames = tf.concat([rows[i : i + spec.num_frames] for i in range(hops)], axis=1)
-    spectrum = tf.signal.rfft(frames * window, [FFT_SAMPLES])
+    silence = tf.zeros([max(num_samples - spec.num_samples, 0)])
+    rows = tf.reshape(tf.concat([waveform[:num_samples], silence], axis=0), [-1, HOP_SAMPLES])
+    parts = [rows[i : i + spec.num_frames] * part for i, part in enumerate(np.split(window, hops))]
+    zeros = tf.zeros([spec.num_frames, FFT_SAMPLES - window.size])
+    spectrum = tf.signal.rfft(tf.concat([*parts, zeros], axis=1))
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
     mel = tf.math.log(mel_bands(tf.sqrt(power)) + LOG_OFFSET)
     if (spec.mean, spec.deviation) != (0.0, 1.0):

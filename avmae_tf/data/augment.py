@@ -100,24 +100,33 @@ def mask_spectrogram(spectrogram: tf.Tensor, spec: SpecAugment, seed: tf.Tensor)
     return tf.where(masked, 0.0, spectrogram)
 
 
-def augment_frames(frames: tf.Tensor, spec: AugmentSpec, seed: tf.Tensor) -> tf.Tensor:
-    """uint8 [T, H, W, 3] after the crop."""
+def augment_frames(frames: tf.Tensor, present, spec: AugmentSpec, seed: tf.Tensor) -> tf.Tensor:
+    """uint8 [T, H, W, 3] after the crop; blank ones stay so, where `present` is False."""
+    if not (spec.random_flip or spec.colour):
+        return frames
     by_flip, by_colour = split(seed, 2)
-    if spec.random_flip:
-        frames = flip(frames, by_flip)
-    if spec.colour:
-        frames = jitter_colour(frames, spec.colour, by_colour)
-    return frames
+
+    def changed():
+        flipped = flip(frames, by_flip) if spec.random_flip else frames
+        return jitter_colour(flipped, spec.colour, by_colour) if spec.colour else flipped
+
+    return tf.cond(present, changed, lambda: frames)
 
 
-def augment_spectrogram(spectrogram: tf.Tensor, spec: AugmentSpec, seed: tf.Tensor) -> tf.Tensor:
-    """[S, 128, 1]."""
+def augment_spectrogram(
+    spectrogram: tf.Tensor, present, spec: AugmentSpec, seed: tf.Tensor
+) -> tf.Tensor:
+    """[S, 128, 1]; that of silence stays so, where `present` is False."""
+    if not (spec.time_shift or spec.spec_augment):
+        return spectrogram
     by_shift, by_mask = split(seed, 2)
-    if spec.time_shift:
-        spectrogram = shift_time(spectrogram, by_shift)
-    if spec.spec_augment:
-        spectrogram = mask_spectrogram(spectrogram, spec.spec_augment, by_mask)
-    return spectrogram
+
+    def changed():
+        shifted = shift_time(spectrogram, by_shift) if spec.time_shift else spectrogram
+        spec_augment = spec.spec_augment
+        return mask_spectrogram(shifted, spec_augment, by_mask) if spec_augment else shifted
+
+    return tf.cond(present, changed, lambda: spectrogram)
 
 
 def draw_beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:

@@ -134,7 +134,12 @@ def _parse(serialized: tf.Tensor, more: Mapping[str, tf.DType]) -> dict[str, tf.
         {k: tf.io.VarLenFeature(dtype) for k, dtype in _PARSED_LISTS.items()},
     )
     values = {k: v.values for k, v in context.items()}
-    return values | {k: tf.concat([values[k], v.values], axis=0) for k, v in lists.items()}
+    return values | {k: _first_of(values[k], v.values) for k, v in lists.items()}
+
+
+def _first_of(values: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """Whichever holds something; joining the two would copy all media."""
+    return tf.cond(tf.size(values) > 0, lambda: values, lambda: others)
 
 
 def parse_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
@@ -145,9 +150,8 @@ def parse_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
     length of its sound.
     """
     parsed = _parse(serialized, {label_index_key(head): tf.int64 for head in heads})
-    samples = tf.io.decode_raw(tf.strings.reduce_join(parsed[WAVEFORM]), tf.int16)
-    samples = tf.cast(samples, tf.float32) / INT16_SCALE
-    waveform = tf.concat([samples, parsed[WAVEFORM_FLOATS]], axis=0)
+    samples = tf.reshape(tf.io.decode_raw(parsed[WAVEFORM], tf.int16), [-1])
+    waveform = _first_of(tf.cast(samples, tf.float32) * (1 / INT16_SCALE), parsed[WAVEFORM_FLOATS])
     return {
         'key': tf.strings.reduce_join(parsed[KEY]),
         'labels': {head: parsed[label_index_key(head)] for head in heads},

@@ -3,26 +3,28 @@
 Every epoch permutes the shards and deals them out to the workers. A worker reads its own shards
 in groups; within a group records are interleaved and shuffled. The step that a checkpoint holds is
 all the state there is: a run that resumes skips to its group by arithmetic and reads over the rest
-of it, and the clips that it draws next are those it would have drawn. Every clip's augmentation is
-drawn from the seed, the worker and the clip's position.
+of it, and the clips that it draws next are those it would have drawn. Every clip's window and
+augmentation are drawn from the seed, the epoch and the clip's place in its shard.
 
 Shapes: B clips of a batch, T frames, C classes.
 """
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import TrainingConfig
+from avmae_tf.data import augment
 from avmae_tf.data.examples import parse_example
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS
 from avmae_tf.data.records import Dataset
-from avmae_tf.data.views import testing_views, training_view
+from avmae_tf.data.views import testing_views, training_view, training_window
 
 SHARDS_IN_GROUP = 16
-SHUFFLE_WINDOW = 256  # records held in memory; shards already hold clips in random order
+SHUFFLE_WINDOW = 256  # clips, cut to size; shards already hold them in random order
 BATCHES_AHEAD = 2  # a batch of the paper is gigabytes
 
 
@@ -40,27 +42,32 @@ def shard_order(epoch, slots, *, num_shards: int, seed: int) -> tf.Tensor:
     return tf.random.experimental.index_shuffle(slots, key, num_shards - 1)
 
 
-def shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
+def shuffle(clips: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
     """`Dataset.shuffle` by `seed` [2] alone, where the method would mix in the global seed.
 
     `seed` must not be (0, 0), which stands for a random one.
     """
+    specs = tf.nest.flatten(clips.element_spec)
     shuffled = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(records),
+        input_dataset=tf.data.experimental.to_variant(clips),
         buffer_size=SHUFFLE_WINDOW,
         seed=seed[0],
         seed2=seed[1],
         reshuffle_each_iteration=False,
-        output_types=[tf.string],
-        output_shapes=[[]],
+        output_types=[spec.dtype for spec in specs],
+        output_shapes=[spec.shape for spec in specs],
     )
-    return tf.data.experimental.from_variant(shuffled, records.element_spec)
+    return tf.data.experimental.from_variant(shuffled, clips.element_spec)
 
 
-def shuffled_records(
-    paths: list[str], counts: list[int], *, seed: int, start: int, worker: Worker
+def shuffled_clips(
+    paths: list[str], counts: list[int], cut: Callable, *, seed: int, start: int, worker: Worker
 ) -> tf.data.Dataset:
-    """Endless (position, serialized record) of `worker`, from its `start`-th record on."""
+    """Endless `cut(record, clip_seed)` of `worker`'s records, from its `start`-th on.
+
+    What is cut out of a record waits in the window that is shuffled, so it should be small. A
+    clip's seed [2] is a function of `seed`, the epoch and the clip's place in its shard.
+    """
     num_shards, num_own = len(paths), len(range(worker.index, len(paths), worker.count))
     if not num_own:
         raise ValueError(
@@ -68,6 +75,7 @@ def shuffled_records(
             'convert with more shards (`avmae convert --shards`)'
         )
     seed_key = tf.constant(seed, tf.int64)
+    fold_in = tf.random.experimental.stateless_fold_in
     groups_in_epoch = -(-num_own // SHARDS_IN_GROUP)
 
     def shards_of(group):
@@ -76,23 +84,28 @@ def shuffled_records(
         slots = slots * worker.count + worker.index
         return shard_order(group // groups_in_epoch, slots, num_shards=num_shards, seed=seed)
 
-    def records_of(group):
-        files = tf.data.Dataset.from_tensor_slices(tf.gather(tf.constant(paths), shards_of(group)))
-        records = files.interleave(
-            tf.data.TFRecordDataset,
+    def clips_of(group):
+        def clips_in(shard):
+            shard_seed = fold_in(tf.stack([seed_key, group // groups_in_epoch]), shard)
+            records = tf.data.TFRecordDataset(tf.gather(tf.constant(paths), shard))
+            return records.enumerate().map(
+                lambda place, record: cut(record, fold_in(shard_seed, place))
+            )
+
+        clips = tf.data.Dataset.from_tensor_slices(shards_of(group)).interleave(
+            clips_in,
             cycle_length=SHARDS_IN_GROUP,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return shuffle(records, tf.stack([seed_key, group + 1]))
+        return shuffle(clips, tf.stack([seed_key, group + 1]))
 
     group, skip = 0, start
     if worker.count == 1:
         group, skip = start // sum(counts) * groups_in_epoch, start % sum(counts)
     while skip >= (size := int(np.take(counts, shards_of(tf.constant(group, tf.int64))).sum())):
         group, skip = group + 1, skip - size
-    groups = tf.data.Dataset.counter(tf.constant(group, tf.int64))
-    return groups.flat_map(records_of).skip(skip).enumerate(start)
+    return tf.data.Dataset.counter(tf.constant(group, tf.int64)).flat_map(clips_of).skip(skip)
 
 
 def one_hot(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
@@ -130,20 +143,24 @@ def training_batches(
     """
     shards = dataset.shards('train')
 
-    def prepare(position, serialized):
-        clip = parse_example(serialized, dataset.heads)
-        stream = tf.stack([tf.constant(config.seed, tf.int64), tf.cast(worker.index, tf.int64)])
-        seed = tf.random.experimental.stateless_fold_in(stream, position)
-        return {**training_view(clip, config, seed), **targets(clip['labels'], dataset)}
+    def cut(record, seed):
+        clip = parse_example(record, dataset.heads)
+        by_window, by_view = augment.split(seed, 2)
+        window = training_window(clip, config, by_window)
+        return window, targets(clip['labels'], dataset), by_view
 
-    records = shuffled_records(
+    def prepare(window, targets_, seed):
+        return {**training_view(window, config, seed), **targets_}
+
+    clips = shuffled_clips(
         [os.path.join(folder, s.path) for s in shards],
         [s.num_examples for s in shards],
+        cut,
         seed=config.seed,
         start=start,
         worker=worker,
     )
-    batches = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = clips.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.batch(batch_size, drop_remainder=True).prefetch(BATCHES_AHEAD)
 
 

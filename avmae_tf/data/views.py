@@ -43,30 +43,45 @@ def testing_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, t
     )
 
 
-def view_frames(
-    clip, spec: VideoSpec, start, *, offsets=0.5, corner=video.CENTRE, scale=(1.0, 1.0)
-) -> tf.Tensor:
-    """Frames of one view, uint8 [T, size_px, size_px, 3]; grey where there is no video.
+def chosen_jpegs(clip, spec: VideoSpec, start, offsets=0.5) -> tf.Tensor:
+    """JPEGs of one view, [T]; empty ones where there is no video.
 
     A view by stride begins `start` seconds into the clip, one by segments takes each of them at
-    `offsets`, a number or [T] in [0, 1); `corner` and `scale` are those of `crop_window`.
+    `offsets`, a number or [T] in [0, 1).
     """
     num_stored = tf.size(clip['frames'])
 
-    def decode():
+    def choose():
         if spec.sampling == 'segments':
             chosen = video.segment_indices(offsets, num_stored, spec)
         else:
             chosen = video.frame_indices(start, num_stored, clip['frames_per_second'], spec)
-        return video.decode_frames(tf.gather(clip['frames'], chosen), spec, corner, scale)
+        return tf.gather(clip['frames'], chosen)
 
-    return tf.cond(num_stored > 0, decode, lambda: video.blank_frames(spec))
+    return tf.cond(num_stored > 0, choose, lambda: tf.fill([spec.num_frames], ''))
 
 
-def view_spectrogram(clip, spec: AudioSpec, start) -> tf.Tensor:
-    """Log-mel [frames, 128, 1] from `start` seconds on; that of silence where there is none."""
+def are_present(jpegs: tf.Tensor) -> tf.Tensor:
+    """Whether `chosen_jpegs` found any."""
+    return tf.strings.length(jpegs[0]) > 0
+
+
+def view_frames(jpegs, spec: VideoSpec, corner=video.CENTRE, scale=(1.0, 1.0)) -> tf.Tensor:
+    """JPEGs [T] to uint8 [T, size_px, size_px, 3]; grey where there is no video.
+
+    `corner` and `scale` are those of `crop_window`.
+    """
+    return tf.cond(
+        are_present(jpegs),
+        lambda: video.decode_frames(jpegs, spec, corner, scale),
+        lambda: video.blank_frames(spec),
+    )
+
+
+def chosen_samples(clip, spec: AudioSpec, start) -> tf.Tensor:
+    """Sound of one view from `start` seconds on, [spec.num_samples]; silence if there is none."""
     begin = tf.cast(tf.round(start * SAMPLE_RATE_HZ), tf.int32)
-    return log_mel(take_samples(clip['waveform'], begin, spec.num_samples), spec)
+    return take_samples(clip['waveform'], begin, spec.num_samples)
 
 
 def testing_views(
@@ -81,47 +96,52 @@ def testing_views(
     for i, fraction in enumerate(np.linspace(0.0, 1.0, num_views) if num_views > 1 else [0.5]):
         starts = testing_starts(clip, config, fraction)
         for place in {1: (0.5,), 3: (0.0, 0.5, 1.0)}[num_crops] if VIDEO in views else ():
-            frames = view_frames(
-                clip, config.video, starts[0], offsets=(i + 0.5) / num_views, corner=(0.5, place)
-            )
-            views[VIDEO].append(frames)
+            jpegs = chosen_jpegs(clip, config.video, starts[0], (i + 0.5) / num_views)
+            views[VIDEO].append(view_frames(jpegs, config.video, (0.5, place)))
         if AUDIO in views:
-            views[AUDIO] += [view_spectrogram(clip, config.audio, starts[1])] * num_crops
+            samples = chosen_samples(clip, config.audio, starts[1])
+            views[AUDIO] += [log_mel(samples, config.audio)] * num_crops
     return normalise({m: tf.stack(x) for m, x in views.items()})
 
 
-def training_view(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
-    """A random window, changed as `config.augment` says; frames still uint8. `seed` is [2].
+def training_window(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
+    """What `training_view` shows of a clip: JPEGs [T] and samples of a random window.
 
-    What a clip lacks stays blank.
+    JPEGs are empty where there are none, samples silence; 'sound' tells whether there was any.
+    `seed` is [2].
+    """
+    by_place, by_offset = augment.split(seed, 2)
+    (fraction,) = augment.draw(by_place, 1)
+    starts = training_starts(clip, config, fraction)
+    window = {'sound': tf.size(clip['waveform']) > 0}
+    if VIDEO in config.modalities:
+        offsets = tf.random.stateless_uniform([config.video.num_frames], by_offset)
+        window[VIDEO] = chosen_jpegs(clip, config.video, starts[0], offsets)
+    if AUDIO in config.modalities:
+        window[AUDIO] = chosen_samples(clip, config.audio, starts[1])
+    return window
+
+
+def training_view(window, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
+    """A `training_window` changed as `config.augment` says; frames still uint8. `seed` is [2].
+
+    What the clip lacks stays blank.
     """
     spec = config.augment
-    by_place, by_offset, by_picture, by_sound = augment.split(seed, 4)
-    fraction, shorter, longer, height, width = augment.draw(by_place, 5)
-    starts = training_starts(clip, config, fraction)
+    by_place, by_picture, by_sound = augment.split(seed, 3)
     inputs = {}
     if VIDEO in config.modalities:
-        low, high = spec.scale_jitter or (1.0, 1.0)
-        frames = view_frames(
-            clip,
-            config.video,
-            starts[0],
-            offsets=tf.random.stateless_uniform([config.video.num_frames], by_offset),
-            corner=tf.stack([shorter, longer]) if spec.random_crop else video.CENTRE,
-            scale=augment.between(tf.stack([height, width]), low, high),
-        )
-        inputs[VIDEO] = tf.cond(
-            tf.size(clip['frames']) > 0,
-            lambda: augment.augment_frames(frames, spec, by_picture),
-            lambda: frames,
-        )
+        shorter, longer, height, width = augment.draw(by_place, 4)
+        corner = tf.stack([shorter, longer]) if spec.random_crop else video.CENTRE
+        scale = (1.0, 1.0)
+        if spec.scale_jitter:
+            scale = augment.between(tf.stack([height, width]), *spec.scale_jitter)
+        frames = view_frames(window[VIDEO], config.video, corner, scale)
+        seen = are_present(window[VIDEO])
+        inputs[VIDEO] = augment.augment_frames(frames, seen, spec, by_picture)
     if AUDIO in config.modalities:
-        spectrogram = view_spectrogram(clip, config.audio, starts[1])
-        inputs[AUDIO] = tf.cond(
-            tf.size(clip['waveform']) > 0,
-            lambda: augment.augment_spectrogram(spectrogram, spec, by_sound),
-            lambda: spectrogram,
-        )
+        spectrogram = log_mel(window[AUDIO], config.audio)
+        inputs[AUDIO] = augment.augment_spectrogram(spectrogram, window['sound'], spec, by_sound)
     return inputs
 
 

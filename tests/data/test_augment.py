@@ -102,7 +102,7 @@ def test_all_frames_of_a_clip_change_alike():
     frames = tf.repeat(picture(1), 3, axis=0)
     spec = AugmentSpec.model_validate('vggsound')
     for i in range(5):
-        changed = augment_frames(frames, spec, seed(i)).numpy()
+        changed = augment_frames(frames, True, spec, seed(i)).numpy()
         assert (changed == changed[:1]).all()
 
 

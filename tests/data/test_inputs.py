@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from avmae_tf.data.inputs import (
     Worker,
-    shuffled_records,
+    shuffled_clips,
     testing_batches,
     training_batches,
 )
@@ -30,12 +30,12 @@ def numbered(tmp_path_factory):
 
 def take(numbered, count, **changes):
     settings = {'seed': 0, 'start': 0, 'worker': Worker(), **changes}
-    records = shuffled_records(*numbered, **settings).take(count)
-    return [(int(position), int(record.numpy())) for position, record in records]
+    clips = shuffled_clips(*numbered, lambda record, seed: (record, seed), **settings).take(count)
+    return [(int(record.numpy()), tuple(seed.numpy())) for record, seed in clips]
 
 
 def test_an_epoch_holds_every_clip_once(numbered):
-    got = [record for _, record in take(numbered, 90)]
+    got = [record for record, _ in take(numbered, 90)]
     for epoch in range(3):
         assert sorted(got[30 * epoch : 30 * epoch + 30]) == list(range(30))
     assert got[:30] != got[30:60] != sorted(got[30:60])
@@ -44,6 +44,10 @@ def test_an_epoch_holds_every_clip_once(numbered):
 @pytest.mark.parametrize('start', [0, 1, 29, 30, 31, 77])
 def test_a_resumed_run_sees_what_it_has_not_seen(numbered, start):
     assert take(numbered, 20, start=start) == take(numbered, start + 20)[start:]
+
+
+def test_every_clip_of_every_epoch_has_a_seed_of_its_own(numbered):
+    assert len({seed for _, seed in take(numbered, 90)}) == 90
 
 
 def test_another_seed_is_another_order(numbered):
@@ -62,9 +66,9 @@ def test_workers_share_an_epoch(numbered):
         worker = Worker(index, 2)
         shards = order(0, tf.range(index, 5, 2, tf.int64), num_shards=5, seed=0).numpy()
         counts.append(int(np.take(numbered[1], shards).sum()))
-        seen += [record for _, record in take(numbered, counts[-1], worker=worker)]
+        seen += take(numbered, counts[-1], worker=worker)
         assert take(numbered, 9, start=40, worker=worker) == take(numbered, 49, worker=worker)[40:]
-    assert sorted(seen) == list(range(30))
+    assert sorted(seen) == sorted(take(numbered, 30))  # and each clip by the seed it has alone
 
 
 def test_more_workers_than_shards_is_an_error(numbered):

@@ -16,10 +16,12 @@ from avmae_tf.data.video import (
     segment_indices,
 )
 from avmae_tf.data.views import (
+    chosen_jpegs,
     testing_starts,
     testing_views,
     training_starts,
     training_view,
+    training_window,
     view_frames,
 )
 
@@ -63,6 +65,16 @@ def test_the_corner_places_the_crop(corner, wanted):
         means = frames.numpy()[:, 8:24, 8:24].mean(axis=(0, 1, 2))
         assert {'left': 0, 'middle': 1, 'right': 2}[wanted] == means.argmax()
         np.testing.assert_allclose(sorted(means), [0, 0, 255], atol=7)
+
+
+@pytest.mark.parametrize('left', [0, 1, 15, 16, 27, 32])
+def test_a_crop_is_what_is_cut_out_of_the_whole_frame(left):
+    picture = np.random.default_rng(0).integers(0, 256, [8, 8, 3]).astype(np.uint8)
+    stored = jpeg(cv2.resize(picture, (64, 32), interpolation=cv2.INTER_CUBIC))
+    whole = tf.io.decode_jpeg(stored, dct_method='INTEGER_FAST').numpy().astype(int)
+    frames = decode_frames(tf.constant([stored] * 4), SPEC, tf.constant([0.0, left / 32]))
+    inside = np.s_[:, 1:-1]  # at its rim a crop has no neighbours to smooth colours with
+    assert np.abs(frames[3].numpy() - whole[:, left : left + 32])[inside].max() <= 1
 
 
 def test_small_frames_are_enlarged():
@@ -137,6 +149,11 @@ def filmed(num_frames=16, seconds=2.0, height=40, width=60):
     return record(frames=frames, waveform=tone)
 
 
+def drawn_view(clip, config, number):
+    seed = tf.constant([number, 0])
+    return training_view(training_window(clip, config, seed), config, seed)
+
+
 VGGSOUND = AugmentSpec.model_validate('vggsound').replace(mixup=None)
 
 
@@ -144,7 +161,7 @@ VGGSOUND = AugmentSpec.model_validate('vggsound').replace(mixup=None)
 def test_a_missing_modality_is_grey_or_silent(pretrain_config, finetune_config, augment):
     nothing = record(labels=())
     config = pretrain_config.replace(augment=augment)
-    inputs = training_view(nothing, config, tf.constant([0, 1]))
+    inputs = drawn_view(nothing, config, 0)
     assert (inputs['video'].numpy() == 128).all()
     np.testing.assert_allclose(inputs['audio'], np.log(1e-3), rtol=1e-6)
     views = testing_views(nothing, finetune_config, 2)
@@ -195,14 +212,11 @@ def test_three_crops_lie_along_the_longer_side_and_share_the_sound(finetune_conf
 
 def test_views_by_segments_span_the_clip(finetune_config):
     spec = SPEC.replace(sampling='segments')
-    assert brightness(view_frames(filmed(), spec, 0.0)) == [2, 6, 10, 14]
+    assert brightness(view_frames(chosen_jpegs(filmed(), spec, 0.0), spec)) == [2, 6, 10, 14]
     views = testing_views(filmed(), finetune_config.replace(video=spec), 2)['video'].numpy()
     assert brightness((views + 1) * 127.5) == [[1, 5, 9, 13], [3, 7, 11, 15]]
     config = finetune_config.replace(video=spec)
-    drawn = {
-        tuple(brightness(training_view(filmed(), config, tf.constant([i, 0]))['video']))
-        for i in range(12)
-    }
+    drawn = {tuple(brightness(drawn_view(filmed(), config, i)['video'])) for i in range(12)}
     assert len(drawn) > 6
     assert all([int(n) // 4 for n in chosen] == [0, 1, 2, 3] for chosen in drawn)
 
@@ -230,11 +244,11 @@ def test_views_by_segments_span_the_clip(finetune_config):
 def test_each_setting_draws_anew_what_it_names(finetune_config, augment, changed):
     clip = filmed(num_frames=8, seconds=0.96)  # a clip with a single window
     config = finetune_config.replace(augment=augment)
-    views = [training_view(clip, config, tf.constant([i, 0])) for i in range(6)]
+    views = [drawn_view(clip, config, i) for i in range(6)]
     for name in views[0]:
         differ = len({view[name].numpy().tobytes() for view in views}) > 1
         assert differ == (name in changed), name
-    again = training_view(clip, config, tf.constant([0, 0]))
+    again = drawn_view(clip, config, 0)
     for name in again:
         np.testing.assert_array_equal(again[name], views[0][name])
         assert again[name].shape == config.inputs(name).input_shape
