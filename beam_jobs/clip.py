@@ -85,7 +85,7 @@ def assemble(
     duration_us = min(end_us - start_us, max(reach_us[m] for m in wanted if m in reach_us))
     check_length(path, duration_us)
     if duration_us < spec.min_seconds * SECOND_US:
-        what = f'{duration_us / SECOND_US:.3f} s, at least {spec.min_seconds} s are needed'
+        what = f'{duration_us / SECOND_US:.3f} s, min_seconds is {spec.min_seconds:g}'
         raise UnusableClip(Reason.TOO_SHORT, f'{path}: {what}')
 
     frames, size, shares = (), (0, 0), []

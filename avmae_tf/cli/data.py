@@ -44,6 +44,7 @@ def clips(out: str, train: int, num_eval: int, seed: int):
 @click.option('--subset', help='File of video ids, one a line: train on these alone (AS500K).')
 @click.option('--out', help='Folder for the records; a killed job goes on there.')
 @click.option('--fps', default=8.0, show_default=True, help='Frames kept of each second.')
+@click.option('--min-seconds', default=0.5, show_default=True, help='A shorter clip is set aside.')
 @click.option('--side', default=256, show_default=True, help='Shorter side of a frame, pixels.')
 @click.option(
     '--shards',
@@ -76,6 +77,7 @@ def convert(
     subset,
     out,
     fps,
+    min_seconds,
     side,
     shards,
     require,
@@ -105,7 +107,9 @@ def convert(
 
         make_pipeline = pipeline_maker(runner, beam_options)
     required = MODALITIES if require == 'both' else (require,)
-    media = MediaSpec(frames_per_second=fps, shorter_side_px=side, required=required)
+    media = MediaSpec(
+        frames_per_second=fps, shorter_side_px=side, required=required, min_seconds=min_seconds
+    )
     manifest = plan_dataset(videos, annotations, name=name, subset=subset)
     plan = report_of(manifest)
     plans.show(plan)

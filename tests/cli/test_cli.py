@@ -94,6 +94,16 @@ def test_clips_then_convert_without_a_word_of_the_libraries(tmp_path):
     again = avmae('convert', *arguments, '--json')
     assert json.loads(again.stdout)['set_aside'] == {'unreadable': 1}
 
+    video = next((tmp_path / 'clips/train').glob('*.mp4')).name
+    times, short = ('0.5,0.8', '0.5,1.5'), tmp_path / 'short.csv'
+    short.write_text('path,label,start,end\n' + ''.join(f'train/{video},x,{t}\n' for t in times))
+    for least, clips in ((0.5, 1), (0.3, 2)):
+        settings = '--annotations', short, '--out', tmp_path / f'least-{least}'
+        settings = *arguments[:2], *settings, '--min-seconds', least, '--json'
+        found = json.loads(avmae('convert', *settings).stdout)
+        expected = {'too_short': 1} if clips == 1 else {}
+        assert (found['clips'], found['set_aside']) == (clips, expected)
+
     plan = avmae('convert', *arguments, '--dry-run', '--json')
     assert json.loads(plan.stdout)['splits']['train']['found'] == 17
     assert plan.stdout.strip() == (tmp_path / 'records/plan.json').read_text()
