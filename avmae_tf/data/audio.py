@@ -19,10 +19,11 @@ BAND_GROUPS = 4  # neighbouring bands, which share few bins with the others
 def take_samples(waveform: tf.Tensor, start: tf.Tensor, num_samples: int) -> tf.Tensor:
     """`num_samples` of [S] from sample `start`, going round at the end; silence if S is 0."""
     size = tf.size(waveform)
-    start = tf.math.floormod(tf.cast(start, tf.int32), tf.maximum(size, 1))
+    round_samples = tf.maximum(size, 1)
+    start = tf.math.floormod(tf.cast(start, tf.int32), round_samples)
     end = start + num_samples
     # Copies only what is shorter than the window: what is longer goes round once at most.
-    rounds = tf.tile(waveform, [tf.maximum(end // tf.maximum(size, 1), 1)])
+    rounds = tf.tile(waveform, [tf.maximum(end // round_samples, 1)])
     rest = waveform[: tf.maximum(end - tf.size(rounds), 0)]
     silence = tf.zeros([tf.where(size > 0, 0, num_samples)])
     taken = tf.concat([rounds[start:end], rest, silence], axis=0)

@@ -95,9 +95,10 @@ def testing_views(
     views = {modality: [] for modality in config.modalities}
     for i, fraction in enumerate(np.linspace(0.0, 1.0, num_views) if num_views > 1 else [0.5]):
         starts = testing_starts(clip, config, fraction)
-        for place in {1: (0.5,), 3: (0.0, 0.5, 1.0)}[num_crops] if VIDEO in views else ():
+        if VIDEO in views:
             jpegs = chosen_jpegs(clip, config.video, starts[0], (i + 0.5) / num_views)
-            views[VIDEO].append(view_frames(jpegs, config.video, (0.5, place)))
+            for place in {1: (0.5,), 3: (0.0, 0.5, 1.0)}[num_crops]:
+                views[VIDEO].append(view_frames(jpegs, config.video, (0.5, place)))
         if AUDIO in views:
             samples = chosen_samples(clip, config.audio, starts[1])
             views[AUDIO] += [log_mel(samples, config.audio)] * num_crops
@@ -113,12 +114,13 @@ def training_window(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
     by_place, by_offset = augment.split(seed, 2)
     (fraction,) = augment.draw(by_place, 1)
     starts = training_starts(clip, config, fraction)
-    window = {'sound': tf.size(clip['waveform']) > 0}
+    window = {}
     if VIDEO in config.modalities:
         offsets = tf.random.stateless_uniform([config.video.num_frames], by_offset)
         window[VIDEO] = chosen_jpegs(clip, config.video, starts[0], offsets)
     if AUDIO in config.modalities:
         window[AUDIO] = chosen_samples(clip, config.audio, starts[1])
+        window['sound'] = tf.size(clip['waveform']) > 0
     return window
 
 
