@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import av
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
 from avmae_tf.config import MODALITIES, VIDEO, MediaSpec
 from avmae_tf.data.files import open_binary
@@ -176,6 +176,8 @@ class Media:
 
         None at all where the file cannot be sought to `seek_us`.
         """
+        for other in self.container.streams:
+            other.discard = Discard.default if other is stream else Discard.all
         stream.codec_context.thread_type = 'NONE'
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
