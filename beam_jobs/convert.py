@@ -12,6 +12,7 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import json
 import os
 import threading
@@ -117,8 +118,8 @@ def _claim(out: str, plans: list[ShardPlan], job: Job):
             if f.read() == claim.encode():
                 return
         raise ValueError(
-            f'{out}: holds records of other videos, annotations or settings; '
-            'give another folder, or delete this one'
+            f'{out}: holds records of other videos, annotations or settings, or begun by an older '
+            'version; give another folder, or delete this one'
         )
     write_text(path, claim)
 
@@ -176,6 +177,7 @@ def _table(path: str, fields: tuple[str, ...]) -> Iterator[csv.DictWriter]:
 def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     """Puts the reports of all shards together; the description of the records comes last."""
     splits, first = collections.defaultdict(list), []
+    contents = hashlib.sha256(f'{job.media.to_json()}\n{json.dumps(job.heads)}\n'.encode())
     reasons, notes = collections.Counter(), collections.Counter()
     with (
         _table(os.path.join(out, SET_ASIDE_FILE), SET_ASIDE_FIELDS) as set_aside,
@@ -183,7 +185,14 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     ):
         for plan in plans:
             report = read_report(os.path.join(out, plan.report_path))
-            splits[report.split].append(Shard(path=report.path, num_examples=report.num_examples))
+            splits[report.split].append(
+                Shard(
+                    path=report.path,
+                    num_examples=report.num_examples,
+                    num_bytes=report.num_bytes,
+                )
+            )
+            contents.update(f'{report.path} {report.digest}\n'.encode())
             set_aside.writerows(report.set_aside)
             noted.writerows(report.noted)
             reasons.update(row['reason'] for row in report.set_aside)
@@ -207,6 +216,11 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     tf.io.gfile.rmtree(os.path.join(out, WORK))
     save_dataset(
         out,
-        Dataset(media=job.media, heads=job.heads, splits=dict(splits), fingerprint=job.fingerprint),
+        Dataset(
+            media=job.media,
+            heads=job.heads,
+            splits=dict(splits),
+            fingerprint=contents.hexdigest()[:16],
+        ),
     )
     return summary

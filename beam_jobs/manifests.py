@@ -1,8 +1,9 @@
 """A manifest: every clip to convert, once, and the classes of its labels.
 
-On disk it is a folder with `rows.csv` (one clip a line) and `heads.json` (classes by head, in the
-order of their indices). It holds size and time of every video, so that changed videos make
-another manifest, and with it another cache key, on every pipeline runner.
+On disk it is a folder with `rows.csv` (one clip a line), `heads.json` (classes by head, in the
+order of their indices) and `videos.json` (the folder of videos). It holds size and time of every
+video, so that changed videos make another manifest, and with it another cache key, on every
+pipeline runner; where the folder lies makes no difference to what is made of it.
 """
 
 import csv
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from avmae_tf.data.files import NAME_ERRORS, open_text, to_bytes, write_text, written
 
-ROWS_FILE, HEADS_FILE = 'rows.csv', 'heads.json'
+ROWS_FILE, HEADS_FILE, VIDEOS_FILE = 'rows.csv', 'heads.json', 'videos.json'
 LABEL_SEPARATOR = '|'
 # What the file of a row holds: the video that its times are of, the segment alone, or either of
 # them (its length tells).
@@ -26,8 +27,8 @@ VIDEO_FILE, SEGMENT_FILE, EITHER_FILE = 'video', 'segment', 'either'
 class Row:
     """One clip: seconds from `start` to `end` of a video, all of it where both are None.
 
-    `video` tells videos apart, whatever their files are called. `modified_ns` is 0 for a file that
-    is not there.
+    `video` tells videos apart, whatever their files are called; `path` is that of the file below
+    the folder of videos. `modified_ns` is 0 for a file that is not there.
     """
 
     key: str
@@ -55,6 +56,8 @@ class Row:
 class Manifest:
     """All clips of a job, in the order of the annotations, and the classes of each head.
 
+    `videos` is the folder that the paths of the rows are below.
+
     What is not in `rows`, and not kept on disk, is for the report: how many clips were named twice
     (each is in `rows` once), the videos of those named in two splits, and what could not be read
     below the folder of videos.
@@ -62,6 +65,7 @@ class Manifest:
 
     rows: tuple[Row, ...]
     heads: Mapping[str, tuple[str, ...]]
+    videos: str = ''
     named_twice: int = dataclasses.field(default=0, compare=False)
     leaked: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
     unread: tuple[str, ...] = dataclasses.field(default=(), compare=False)
@@ -72,9 +76,18 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
+        """A hash of all but the folder: another one where a video was written again."""
+        return self._hash(_FIELDS)
+
+    @property
+    def provenance(self) -> str:
+        """A hash that copies share, whose files have other times."""
+        return self._hash(tuple(name for name in _FIELDS if name != 'modified_ns'))
+
+    def _hash(self, fields: tuple[str, ...]) -> str:
         digest = _Digest()
         digest.write(json.dumps(self.heads))
-        csv.writer(digest).writerows(row_lines(self.rows, self.heads))
+        csv.writer(digest).writerows(row_lines(self.rows, self.heads, fields))
         return digest.sha.hexdigest()[:16]
 
 
@@ -93,12 +106,14 @@ _FIELDS = (
 )
 
 
-def row_lines(rows: Iterable[Row], heads: Iterable[str]) -> Iterator[list]:
+def row_lines(
+    rows: Iterable[Row], heads: Iterable[str], fields: tuple[str, ...] = _FIELDS
+) -> Iterator[list]:
     """Rows as lines of a CSV file, after the line that names its columns."""
-    yield [*_FIELDS, *heads]
+    yield [*fields, *heads]
     for row in rows:
         labels = [LABEL_SEPARATOR.join(row.labels.get(head, ())) for head in heads]
-        yield [*(getattr(row, name) for name in _FIELDS), *labels]
+        yield [*(getattr(row, name) for name in fields), *labels]
 
 
 def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:
@@ -121,8 +136,9 @@ def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:
 
 
 def write_manifest(folder: str, manifest: Manifest):
-    """Writes both files of a manifest, each whole or not at all."""
+    """Writes the files of a manifest, each whole or not at all."""
     write_text(os.path.join(folder, HEADS_FILE), json.dumps(manifest.heads))
+    write_text(os.path.join(folder, VIDEOS_FILE), json.dumps(manifest.videos))
     with written(os.path.join(folder, ROWS_FILE)) as f:
         csv.writer(f, lineterminator='\n').writerows(row_lines(manifest.rows, manifest.heads))
 
@@ -131,5 +147,7 @@ def read_manifest(folder: str) -> Manifest:
     """The manifest that `write_manifest` wrote to `folder`."""
     with open_text(os.path.join(folder, HEADS_FILE)) as f:
         heads = {head: tuple(classes) for head, classes in json.load(f).items()}
+    with open_text(os.path.join(folder, VIDEOS_FILE)) as f:
+        videos = json.load(f)
     with open_text(os.path.join(folder, ROWS_FILE), NAME_ERRORS) as f:
-        return Manifest(tuple(rows_of(f, heads)), heads)
+        return Manifest(tuple(rows_of(f, heads)), heads, videos)

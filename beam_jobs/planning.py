@@ -49,7 +49,7 @@ def plan(
         rows[key] = Row(
             key=key,
             video=clip.video,
-            path=index.path(file),
+            path=file.name,
             split=split,
             labels=labels,
             start=clip.start,
@@ -72,6 +72,7 @@ def plan(
     return Manifest(
         tuple(rows.values()),
         match.classes,
+        index.folder,
         named_twice=repeated,
         leaked=frozenset(leaked),
         unread=tuple(index.unread),

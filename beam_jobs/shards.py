@@ -32,12 +32,18 @@ NOTED_FIELDS = ('key', 'path', 'status')  # of clips that are usable nevertheles
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What the shards of a job have in common; `fingerprint` is kept in every record."""
+    """What the shards of a job have in common.
+
+    `fingerprint` tells whether a folder holds this job; `provenance` is kept in every record, and
+    does not change with the times of the files. `videos` is the folder that they are in.
+    """
 
     media: MediaSpec
     heads: Mapping[str, tuple[str, ...]]
     record_format: str
+    videos: str
     fingerprint: str
+    provenance: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +82,14 @@ class ShardTask:
 
 @dataclasses.dataclass
 class ShardReport:
-    """What became of the rows of a shard."""
+    """What became of the rows of a shard; `digest` is a hash of its records."""
 
     split: str
     path: str
     fingerprint: str
     num_examples: int = 0
+    num_bytes: int = 0
+    digest: str = ''
     set_aside: list[dict] = dataclasses.field(default_factory=list)  # by SET_ASIDE_FIELDS
     noted: list[dict] = dataclasses.field(default_factory=list)  # by NOTED_FIELDS
 
@@ -90,9 +98,11 @@ class ShardReport:
 
 
 def job_of(manifest: Manifest, media: MediaSpec, record_format: str = EXAMPLE) -> Job:
-    text = f'{manifest.fingerprint}\n{media.to_json()}\n{record_format}'
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Job(media, manifest.heads, record_format, fingerprint)
+    fingerprint, provenance = (
+        hashlib.sha256(f'{text}\n{media.to_json()}\n{record_format}'.encode()).hexdigest()[:16]
+        for text in (manifest.fingerprint, manifest.provenance)
+    )
+    return Job(media, manifest.heads, record_format, manifest.videos, fingerprint, provenance)
 
 
 def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[ShardPlan]:

@@ -5,6 +5,7 @@ again skips the shards that are there. Neither rows nor records travel through B
 """
 
 import collections
+import hashlib
 import itertools
 import os
 import uuid
@@ -40,13 +41,13 @@ def convert_rows(
     indices = {
         head: {label: i for i, label in enumerate(classes)} for head, classes in job.heads.items()
     }
-    for path, group in itertools.groupby(rows, key=lambda row: row.path):
-        rows = list(group)
+    for name, group in itertools.groupby(rows, key=lambda row: row.path):
+        rows, path = list(group), os.path.join(job.videos, name)
         if not rows[0].is_found:
             unusable = UnusableClip(Reason.MISSING, f'{path}: no such file')
             yield from ((row, unusable, None) for row in rows)
             continue
-        segments = [_segment(row) for row in rows]
+        segments = [_segment(path, row) for row in rows]
         for row, clip in zip(rows, decode_clips(path, segments, job.media), strict=True):
             if isinstance(clip, UnusableClip):
                 yield row, clip, None
@@ -54,10 +55,10 @@ def convert_rows(
                 yield row, _record(job, row, clip, indices), clip
 
 
-def _segment(row: Row) -> tuple[float | None, float | None]:
+def _segment(path: str, row: Row) -> tuple[float | None, float | None]:
     """Which part of its file a row is."""
     whole = row.holds == SEGMENT_FILE or (
-        row.holds == EITHER_FILE and is_cut_out(row.path, row.start, row.end)
+        row.holds == EITHER_FILE and is_cut_out(path, row.start, row.end)
     )
     return (None, None) if whole else (row.start, row.end)
 
@@ -79,7 +80,7 @@ def _record(job: Job, row: Row, clip: Clip, indices: dict[str, dict[str, int]]) 
         sample_rate_hz=SAMPLE_RATE_HZ,
         valid_samples=clip.valid_samples,
         status=clip.status,
-        fingerprint=job.fingerprint,
+        fingerprint=job.provenance,
         record_format=job.record_format,
     )
 
@@ -90,7 +91,7 @@ def _named(names: tuple[str, ...], fields: Iterable[str]) -> dict[str, str]:
 
 
 class WriteShard(beam.DoFn):
-    """Makes one shard and its report below `out`, unless both are there; yields its path."""
+    """Makes one shard and its report below `out`, unless both are there whole; yields its path."""
 
     def __init__(self, out: str, job: Job):
         self.out = out
@@ -100,7 +101,8 @@ class WriteShard(beam.DoFn):
         path = os.path.join(self.out, task.path)
         report_path = os.path.join(self.out, task.report_path)
         done = read_report(report_path) if tf.io.gfile.exists(path) else None
-        if done and done.fingerprint == self.job.fingerprint:
+        whole = done and tf.io.gfile.stat(path).length == done.num_bytes
+        if whole and done.fingerprint == self.job.fingerprint:
             Metrics.counter('convert', 'shards_found').inc()
         else:
             write_text(report_path, self._write(task, path).to_json())
@@ -111,6 +113,7 @@ class WriteShard(beam.DoFn):
         tf.io.gfile.makedirs(os.path.dirname(path))
         # Outside of the split, where no reader looks; a name of its own for each attempt.
         temporary = os.path.join(self.out, WORK, f'clips-{uuid.uuid4().hex}')
+        digest = hashlib.sha256()
         with tf.io.TFRecordWriter(temporary) as writer:
             for row, outcome, clip in convert_rows(read_rows(self.out, task, self.job), self.job):
                 rows_done[task.path] += 1
@@ -120,11 +123,13 @@ class WriteShard(beam.DoFn):
                     report.set_aside.append(_named(SET_ASIDE_FIELDS, fields))
                     continue
                 writer.write(outcome)
+                digest.update(hashlib.sha256(outcome).digest())
                 if clip.status:
                     fields = (row.key, row.path, ' '.join(clip.status))
                     report.noted.append(_named(NOTED_FIELDS, fields))
                 report.num_examples += 1
                 Metrics.counter('convert', 'clips').inc()
+        report.num_bytes, report.digest = tf.io.gfile.stat(temporary).length, digest.hexdigest()
         tf.io.gfile.rename(temporary, path, overwrite=True)
         return report
 

@@ -22,6 +22,7 @@ class Shard(Spec):
 
     path: str
     num_examples: int
+    num_bytes: int | None = None  # older descriptions do not say
 
 
 class Dataset(Spec):
@@ -30,7 +31,7 @@ class Dataset(Spec):
     media: MediaSpec
     heads: Classes = pydantic.Field(default_factory=dict)  # by head, in the order of HEADS
     splits: dict[str, tuple[Shard, ...]]
-    fingerprint: str  # of the manifest and the settings that the records were made from
+    fingerprint: str  # of what the records hold and how they are divided
 
     @pydantic.field_validator('heads')
     @classmethod

@@ -53,9 +53,8 @@ def test_annotations_become_rows(tmp_path):
         'a.mp4#1.5-3', {'label': ('dog', 'cat')}, 1.5, 3.0,
     )  # fmt: skip
     assert first.size_bytes == 4 and first.modified_ns > 0
-    assert second == Row(
-        'gone.mp4', 'gone.mp4', str(tmp_path / 'gone.mp4'), 'eval', {'label': ('dog',)}
-    )
+    assert second == Row('gone.mp4', 'gone.mp4', 'gone.mp4', 'eval', {'label': ('dog',)})
+    assert manifest.videos == str(tmp_path)
     assert manifest.heads == {'label': ('cat', 'dog')}
 
 
@@ -188,6 +187,35 @@ def test_an_interrupted_conversion_converts_only_what_is_missing(
     assert sorted(converted, key=str) == sorted((list(p.rows) for p in missing), key=str)
     assert contents(out) == contents(records)
     assert sorted(os.listdir(out)) == sorted(os.listdir(records))
+
+
+def test_a_copy_under_another_root_gives_the_same_bytes(clips, records, tmp_path):
+    videos, out = tmp_path / 'another/root', tmp_path / 'out'
+    shutil.copytree(clips.parent, videos, copy_function=shutil.copyfile)  # with times of its own
+    here, there = (plan_dataset(str(f), str(f / clips.name)) for f in (clips.parent, videos))
+    assert here.fingerprint != there.fingerprint and here.provenance == there.provenance
+    convert(there, str(out), MEDIA)
+    assert load_dataset(str(out)) == load_dataset(records)
+    shards = sorted(p.relative_to(out) for p in out.glob('Split-*/*'))
+    assert len(shards) == 8
+    for shard in shards:
+        assert (out / shard).read_bytes() == (Path(records) / shard).read_bytes()
+
+
+@pytest.mark.parametrize('harm', ['deleted', 'cut', 'empty'])
+def test_a_shard_that_is_missing_from_a_finished_folder_is_made_again(
+    clips, records, tmp_path, harm
+):
+    out = tmp_path / 'out'
+    shutil.copytree(records, out)
+    shard = sorted(out.glob('Split-train/*'))[1]
+    before, description = shard.read_bytes(), (out / 'dataset.json').read_bytes()
+    if harm == 'deleted':
+        shard.unlink()
+    else:
+        os.truncate(shard, 0 if harm == 'empty' else len(before) // 2)
+    convert(plan_dataset(str(clips.parent), str(clips)), str(out), MEDIA)
+    assert shard.read_bytes() == before and (out / 'dataset.json').read_bytes() == description
 
 
 def test_what_killed_attempts_left_behind_goes_before_the_work_starts(clips, tmp_path, monkeypatch):

@@ -86,9 +86,7 @@ def test_names_that_are_no_utf_8_are_converted_or_set_aside(latin, tmp_path):
             features = tf.train.Example.FromString(record.numpy()).features.feature
             key, file = (features[name].bytes_list.value[0].decode() for name in (KEY, FILENAME))
             found[key] = file
-    assert found == {
-        'ok.mp4': f'{latin}/ok.mp4', r'caf\xe9.mp4': rf'{latin}/caf\xe9.mp4',
-    }  # fmt: skip
+    assert found == {'ok.mp4': 'ok.mp4', r'caf\xe9.mp4': r'caf\xe9.mp4'}
     with open(out / 'set_aside.csv', newline='', encoding='utf-8') as f:
         (row,) = csv.DictReader(f)
     assert (row['key'], row['reason']) == (r'bad-caf\xe9.mp4', 'unreadable')
@@ -99,4 +97,4 @@ def test_names_that_are_no_utf_8_keep_their_bytes_in_a_manifest(latin, tmp_path)
     write_manifest(str(tmp_path / 'manifest'), manifest)
     again = read_manifest(str(tmp_path / 'manifest'))
     assert again == manifest and again.fingerprint == manifest.fingerprint
-    assert os.fsencode(again.rows[1].path) == os.fsencode(latin / NAME)
+    assert os.fsencode(again.rows[1].path) == os.fsencode(NAME)
