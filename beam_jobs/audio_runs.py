@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
+from beam_jobs.channels import packed, with_samples
 from beam_jobs.container import SECOND_US
 
 # Timestamps jitter around a steady clock (FLV and WebM round to 1 ms, recorders are worse), and to
@@ -193,14 +194,10 @@ def tame(block: av.AudioFrame) -> tuple[av.AudioFrame, bool]:
     """
     if not block.format.name.startswith(('flt', 'dbl')):
         return block, False
-    if block.format.is_planar and block.layout.nb_channels >= 8:
-        # Into one plane: of eight and more, PyAV 17.1 reads past the last.
-        (block,) = av.AudioResampler(format=block.format.packed).resample(block)
+    block = packed(block)
     samples = block.to_ndarray()
     if samples.min(initial=0) >= -1 and samples.max(initial=0) <= 1:  # not so with a NaN
         return block, False
     wild = not np.abs(samples).max() <= WILD
     clipped = np.clip(np.nan_to_num(samples), -1, 1)
-    tamed = av.AudioFrame.from_ndarray(clipped, block.format.name, block.layout.name)
-    tamed.sample_rate = block.sample_rate
-    return tamed, wild
+    return with_samples(block, clipped), wild

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 import av
 from av.stream import Discard, Disposition
 
-from avmae_tf.config import MODALITIES, VIDEO, MediaSpec
+from avmae_tf.config import AUDIO, MODALITIES, VIDEO, MediaSpec
 from avmae_tf.data.files import open_binary
+from beam_jobs.channels import in_order, settle
 
 SECOND_US = 1_000_000
 # A seek lands on a key frame by decoding order, and in transport streams anywhere near: where the
@@ -111,6 +112,7 @@ class Media:
     path: str
     container: av.container.InputContainer
     errors: int = 0  # packets that did not decode, frames that decoded with errors
+    channel_order: list[int] | None = None  # of the sound, where it is not libav's
 
     @property
     def can_seek(self) -> bool:
@@ -180,6 +182,8 @@ class Media:
             other.discard = Discard.default if other is stream else Discard.all
         stream.codec_context.thread_type = 'NONE'
         stream.codec_context.thread_count = 1
+        if stream.type == AUDIO:
+            self.channel_order = settle(stream.codec_context)
         stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
         if seek_us is not None:
             if not self.can_seek:
@@ -207,4 +211,6 @@ class Media:
             self.errors += 1
             return []
         self.errors += sum(frame.is_corrupt for frame in frames)
+        if self.channel_order and stream.type == AUDIO:
+            return [in_order(frame, self.channel_order) for frame in frames]
         return frames

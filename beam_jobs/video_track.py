@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import av
 import cv2
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -74,7 +74,8 @@ def _quarter_turn(frame: av.VideoFrame) -> int:
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:
     """Whether the picture is to be flipped upside down before it is turned."""
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    # `frame.side_data` would hold the frame that holds it, and dozens of frames would stay.
+    matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)
     a, b, _, c, d = struct.unpack_from('5i', matrix) if matrix else (1, 0, 0, 0, 1)
     return a * d < b * c
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -238,9 +239,19 @@ def wild(seconds, rate):
     return wave
 
 
+def film_order(data: bytes) -> bytes:
+    """A QuickTime file of six channels says that they are L C R Ls Rs LFE."""
+    tag = data.index(b'chan') + 8
+    return data[:tag] + struct.pack('>I', 123 << 16 | 6) + data[tag + 4 :]
+
+
 SILENT = {'status': ('silent',), 'num_clicks': 0}
 movie('surround', layout='5.1', rate=48_000)
 movie('eight_channels', layout='7.1', rate=48_000)
+movie('eight_channels_in_quicktime', 'clip.mov', **PCM, layout='7.1')
+movie('seven_channels_in_quicktime', 'clip.mov', **PCM, layout='6.1')
+movie('eight_channels_of_floats', 'clip.mov', audio='pcm_f32le', layout='7.1')
+movie('film_order', 'clip.mov', **PCM, layout='5.1', damage=film_order)
 movie('sixteen_channels', **PCM_MKV, layout='hexadecagonal')
 movie('eight_bit', 'clip.mkv', audio='pcm_u8', sample_format='u8', rate=8_000)
 movie('native_rate', **PCM_MKV, rate=16_000)

@@ -12,8 +12,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from awkward import CASES, FAST_START, PCM, TS
-from clock_movies import audio_frame, check_clip, check_sync, read_clock, same, write_movie
+from awkward import CASES, FAST_START, PCM, TS, film_order
+from clock_movies import audio_frame, check_clip, check_sync, clicks, read_clock, same, write_movie
 
 from avmae_tf.config import MediaSpec
 from beam_jobs import clip as clip_module
@@ -219,6 +219,27 @@ def test_samples_of_a_late_track_are_counted_and_the_rest_is_silence(tmp_path):
     assert clip.valid_samples == 8192 + 7424
     assert clip.rms == pytest.approx(0.5, abs=1e-4)
     assert clip.status == ('padded',)
+
+
+FILM = ('FL', 'FC', 'FR', 'SL', 'SR', 'LFE')
+
+
+@pytest.mark.parametrize('channel', FILM)
+def test_channels_in_the_order_of_film_are_mixed_by_their_names(channel, tmp_path):
+    def mixed(index, layout, damage=bytes):
+        def sound(seconds, rate):
+            return np.eye(6)[index][:, np.newaxis] * clicks(seconds, rate)
+
+        path = tmp_path / f'{layout}.mov'
+        write_movie(path, **PCM, layout=layout, sound=sound)
+        path.write_bytes(damage(path.read_bytes()))
+        return decode_clip(str(path), SPEC).waveform
+
+    native = [name.name for name in av.AudioLayout('5.1(side)').channels].index(channel)
+    usual = mixed(native, '5.1(side)')
+    film = mixed(FILM.index(channel), '5.1', film_order)
+    np.testing.assert_allclose(film, usual, atol=2)  # of the dither
+    assert (film.any(), channel) in [(True, channel), (False, 'LFE')]
 
 
 def test_jitter_of_timestamps_leaves_the_sound_whole(tmp_path):
