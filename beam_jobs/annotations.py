@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -33,12 +34,13 @@ class Published:
     """A data set: its clips, the classes of its heads, and how its files are found.
 
     `clips` None is every video, unlabelled. The classes of a head may be (): those that occur,
-    sorted.
+    sorted. `one_clip` is what to do about two lines that label a clip differently.
     """
 
     clips: Iterable[Annotation] | None
     heads: Mapping[str, Sequence[str]]
     find: Callable[[VideoIndex, str, float | None, float | None], tuple[File, str]]
+    one_clip: str = 'keep one of the two lines'
 
 
 def file_in(source: str | None, *names: str) -> str:
@@ -71,31 +73,59 @@ def present(folder: str, splits: Mapping[str, str]) -> Iterator[tuple[str, str]]
 
 
 @contextlib.contextmanager
-def open_annotations(path: str) -> Iterator[TextIO]:
-    """The file to read; raises ValueError that names it where it is no text, or none of fields."""
+def open_annotations(path: str) -> Iterator[Iterator[str]]:
+    """The lines of a file; raises ValueError that names it where it is no text."""
     with open_text(path) as f:
         try:
-            yield f
-        except (csv.Error, UnicodeDecodeError) as error:
-            what = 'must be text in UTF-8, its fields separated as published'
-            raise ValueError(f'{path}: {what}, got {error}') from None
+            yield _lines(f, path)
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{path}: must be text in UTF-8, got {error}') from None
+
+
+def _lines(f: TextIO, path: str) -> Iterator[str]:
+    for number, line in enumerate(f, 1):
+        if '\0' in line:
+            raise ValueError(f'{path}, line {number}: must be text in UTF-8, got a NUL character')
+        yield line
+
+
+def _records(path: str, **dialect) -> Iterator[tuple[str, list[str]]]:
+    """(file and line, fields) of every line that is not empty.
+
+    A field ends where its line does: so a quote that is not closed is found on its own line, and
+    takes no other lines into its field.
+    """
+    with open_annotations(path) as lines:
+        reader = csv.reader(lines, strict=True, skipinitialspace=True, **dialect)
+        for number in itertools.count(1):
+            where = f'{path}, line {number}'
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if reader.line_num == number and 'end of data' not in str(error):
+                    what = 'must be fields, separated as published'
+                    raise ValueError(f'{where}: {what}, got {error}') from None
+                fields = None
+            if fields is None or reader.line_num != number:
+                raise ValueError(f'{where}: a quote is not closed; a field ends with its line')
+            if fields:
+                yield where, [field.strip() for field in fields]
 
 
 def read_lines(path: str, num_fields: int, **dialect) -> Iterator[tuple[str, list[str]]]:
     """(file and line, fields) of every line that is not empty and not a comment (`#`).
 
     Raises:
-        ValueError: a line has another number of fields.
+        ValueError: a line has another number of fields, or a quote that is not closed.
     """
-    with open_annotations(path) as f:
-        reader = csv.reader(f, **dialect)
-        for fields in reader:
-            if not fields or fields[0].startswith('#'):
-                continue
-            where = f'{path}, line {reader.line_num}'
-            if len(fields) != num_fields:
-                raise ValueError(f'{where}: must have {num_fields} fields, got {fields}')
-            yield where, [field.strip() for field in fields]
+    for where, fields in _records(path, **dialect):
+        if fields[0].startswith('#'):
+            continue
+        if len(fields) != num_fields:
+            raise ValueError(f'{where}: must have {num_fields} fields, got {fields}')
+        yield where, fields
 
 
 def read_table(
@@ -104,23 +134,24 @@ def read_table(
     """(file and line, fields by column) of a CSV file whose first line names its columns.
 
     Raises:
-        ValueError: a column is missing, is not one of the `known`, or a line lacks fields.
+        ValueError: a column is missing, there twice, or not one of the `known`; a line has another
+            number of fields, or a quote that is not closed.
     """
-    with open_annotations(path) as f:
-        reader = csv.DictReader(f)
-        columns = reader.fieldnames or []
-        if missing := [name for name in needed if name not in columns]:
-            raise ValueError(
-                f'{path}: the first line must name the columns {", ".join(needed)}; '
-                f'{", ".join(missing)} missing, got {columns}'
-            )
-        if known and (unknown := sorted(set(columns) - set(known))):
-            raise ValueError(f'{path}: unknown columns {unknown}; known are {sorted(known)}')
-        for fields in reader:
-            where = f'{path}, line {reader.line_num}'
-            if None in fields or None in fields.values():
-                raise ValueError(f'{where}: not {len(columns)} fields')
-            yield where, {name: text.strip() for name, text in fields.items()}
+    records = _records(path)
+    columns = [name.casefold() for name in next(records, ('', []))[1]]
+    if missing := [name for name in needed if name not in columns]:
+        raise ValueError(
+            f'{path}: the first line must name the columns {", ".join(needed)}, separated by '
+            f'commas; {", ".join(missing)} missing, got {columns}'
+        )
+    if known and (unknown := sorted(set(columns) - set(known))):
+        raise ValueError(f'{path}: unknown columns {unknown}; known are {sorted(known)}')
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+        raise ValueError(f'{path}: a column must be there once, got {", ".join(twice)} twice')
+    for where, fields in records:
+        if len(fields) != len(columns):
+            raise ValueError(f'{where}: not {len(columns)} fields, got {fields}')
+        yield where, dict(zip(columns, fields, strict=True))
 
 
 def filled(text: str, name: str, where: str) -> str:
@@ -144,11 +175,11 @@ def seconds(text: str, name: str, where: str) -> float:
     """
     try:
         value = 0.0
-        for part in text.split(':'):
-            value = 60 * value + float(part)
+        for part in map(float, text.split(':')):
+            value = 60 * value + (part if part >= 0 else math.nan)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
+    if not 0 <= value < math.inf or '_' in text:
         raise ValueError(f'{where}: {name} must be seconds, got {text!r}')
     return value
 

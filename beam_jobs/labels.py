@@ -4,6 +4,7 @@ import difflib
 import functools
 from collections.abc import Mapping, Sequence
 
+from avmae_tf.data.heads import EVENT
 from beam_jobs.manifests import LABEL_SEPARATOR
 
 _QUOTES = ((r'[\x{2018}-\x{201B}\x{2032}]', "'"), (r'[\x{201C}-\x{201F}\x{2033}]', '"'))
@@ -77,10 +78,13 @@ class Matcher:
     def __call__(self, labels: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         key = tuple(labels.items())
         if key not in self._matched:
-            self._matched[key] = {
-                head: tuple(map(self.heads[head].match, names)) for head, names in key if names
-            }
+            self._matched[key] = {head: self._match(head, names) for head, names in key if names}
         return self._matched[key]
+
+    def _match(self, head: str, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Classes of the labels, each once, but one for each second of an event."""
+        classes = tuple(map(self.heads[head].match, names))
+        return classes if head == EVENT else tuple(dict.fromkeys(classes))
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:

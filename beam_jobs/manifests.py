@@ -59,8 +59,8 @@ class Manifest:
     `videos` is the folder that the paths of the rows are below.
 
     What is not in `rows`, and not kept on disk, is for the report: how many clips were named twice
-    (each is in `rows` once), the videos of those named in two splits, and what could not be read
-    below the folder of videos.
+    (each is in `rows` once), the videos of those named in two splits, what could not be read below
+    the folder of videos, and how many other files there are by suffix.
     """
 
     rows: tuple[Row, ...]
@@ -69,6 +69,7 @@ class Manifest:
     named_twice: int = dataclasses.field(default=0, compare=False)
     leaked: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
     unread: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    skipped: Mapping[str, int] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def num_classes(self) -> int:

@@ -54,6 +54,7 @@ class PlanReport:
         files: different videos that are there.
         missing: files that are not.
         unread: folders without permission and links to nowhere; what is in them is missing.
+        skipped: other files below the folder of videos, by suffix.
         without_times: clips that are all of their file, so that only decoding tells their length.
         named_twice: clips that the annotations name more than once; each is converted once.
         in_several_splits: videos with clips in more than one split, so that a test of what was
@@ -67,6 +68,7 @@ class PlanReport:
     files: int
     missing: Listed
     unread: Listed
+    skipped: dict[str, int]
     without_times: int
     named_twice: int
     in_several_splits: Listed
@@ -103,6 +105,7 @@ def report(manifest: Manifest) -> PlanReport:
         files=len(files),
         missing=Listed.of(missing),
         unread=Listed.of(manifest.unread),
+        skipped={to_unicode(suffix): count for suffix, count in manifest.skipped.items()},
         without_times=without_times,
         named_twice=manifest.named_twice,
         in_several_splits=Listed.of(leaked),

@@ -30,6 +30,7 @@ from beam_jobs.shards import (
     read_report,
     read_rows,
 )
+from beam_jobs.videos import no_such_file
 
 rows_done = collections.Counter()  # by shard, of this process: for its progress line alone
 
@@ -44,8 +45,8 @@ def convert_rows(
     for name, group in itertools.groupby(rows, key=lambda row: row.path):
         rows, path = list(group), os.path.join(job.videos, name)
         if not rows[0].is_found:
-            unusable = UnusableClip(Reason.MISSING, f'{path}: no such file')
-            yield from ((row, unusable, None) for row in rows)
+            for row in rows:
+                yield row, UnusableClip(Reason.MISSING, no_such_file(row, path)), None
             continue
         segments = [_segment(path, row) for row in rows]
         for row, clip in zip(rows, decode_clips(path, segments, job.media), strict=True):

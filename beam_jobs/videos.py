@@ -1,22 +1,32 @@
 """One index of a folder of videos, and how the videos of data sets are found in it.
 
 People store a clip of a YouTube video ID from 30 s to 40 s as `ID.mp4`, which may be all of it or
-the clip alone, or as `ID_000030.mp4`, `ID_30.mp4`, `ID_30_40.mp4`, `ID_30000_40000.mp4`, in any
-folder and any container. An ID may hold `_` and `-` itself, so names are made, never taken apart.
+the clip alone, or as `ID_000030.mp4`, `ID_30.mp4`, `ID_30_40.mp4`, `ID_30000_40000.mp4`,
+`ID-30.mp4`, `YID.mp4` and so on, in any folder and any container. An ID may hold `_` and `-`
+itself, so names are made, never taken apart.
 """
 
+import collections
 import functools
+import itertools
 import os
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from avmae_tf.config import MODALITIES
 from avmae_tf.data.files import is_folder, is_remote
-from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE
+from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, Row
 
-VIDEO_SUFFIXES = frozenset(
-    f'.{suffix}' for suffix in 'mp4 m4v mov webm mkv avi mpg mpeg ts 3gp flv ogv wmv mts'.split()
-)
+
+def _suffixes(names: str) -> frozenset[str]:
+    return frozenset(f'.{name}' for name in names.split())
+
+
+VIDEO_SUFFIXES = _suffixes('mp4 m4v mov webm mkv avi mpg mpeg ts 3gp flv ogv wmv mts')
+AUDIO_SUFFIXES = _suffixes('wav flac m4a opus mp3 ogg oga aac wma aif aiff mka weba ac3 amr caf')
+ANY_SUFFIX = '.*'  # of a file that is not there
 REMOTE_THREADS = 32
 
 
@@ -28,31 +38,37 @@ class File(NamedTuple):
     modified_ns: int = 0
 
 
-def is_video(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def stem_of(name: str) -> str:
+    """The name of a file without folders and suffix."""
+    return os.path.splitext(os.path.basename(name))[0]
 
 
 class VideoIndex:
     """Every video below a folder, listed once; symbolic links are followed.
 
-    `unread` names what is there but was skipped: folders without permission, links to nowhere.
+    Where no video is `required` of a clip, files of sound count as well. `unread` names what is
+    there but was skipped: folders without permission, links to nowhere, pipes and devices.
+    `skipped` counts other files by suffix. Names in `taken` are never those of a segment: a data
+    set puts its own videos there, whose ids may look like one.
 
     Raises:
         ValueError: there is no such folder, or it cannot be read.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, required: Collection[str] = MODALITIES):
         self.folder = str(folder)
         if not is_folder(self.folder):
             raise ValueError(f'{folder}: no such folder of videos')
+        self.suffixes = VIDEO_SUFFIXES | (frozenset() if 'video' in required else AUDIO_SUFFIXES)
         self.unread: list[str] = []
-        if is_remote(self.folder):
-            self.files = sorted(_list_remote(self.folder))
-        else:
-            self.files = sorted(_list(self.folder, self.unread.append))
-
-    def path(self, file: File) -> str:
-        return os.path.join(self.folder, file.name)
+        self.skipped: collections.Counter[str] = collections.Counter()
+        self.taken: Collection[str] = frozenset()
+        list_files = self._list_remote if is_remote(self.folder) else self._list
+        self.files = sorted(list_files())
 
     @functools.cached_property
     def _by_name(self) -> dict[str, File]:
@@ -60,34 +76,97 @@ class VideoIndex:
 
     @functools.cached_property
     def _by_stem(self) -> dict[str, File]:
-        """Of files that differ in folder or suffix alone, the first counts."""
-        return {
-            os.path.splitext(os.path.basename(file.name))[0]: file for file in reversed(self.files)
-        }
+        """Of files that differ in folder or suffix alone, the first that is not empty counts."""
+        found = {}
+        for file in self.files:
+            stem = stem_of(file.name)
+            if stem not in found or (file.size_bytes and not found[stem].size_bytes):
+                found[stem] = file
+        return found
 
     def by_name(self, name: str, *_) -> tuple[File, str]:
         """The file of that path below the folder."""
         normal = os.path.normpath(name)
         file = self._by_name.get(normal)
-        listed = is_video(normal) and not normal.startswith((os.pardir, os.sep))
+        listed = self._counts(normal) and not normal.startswith((os.pardir, os.sep))
         if file is None and not (listed or is_remote(self.folder)):
             try:
-                stat = os.stat(os.path.join(self.folder, normal))
-                file = File(name, stat.st_size, stat.st_mtime_ns)
-            except OSError:
+                status = os.stat(os.path.join(self.folder, normal))
+                if stat.S_ISREG(status.st_mode):
+                    file = File(name, status.st_size, status.st_mtime_ns)
+            except (OSError, ValueError):
                 pass
         return file or File(name), VIDEO_FILE
 
     def by_stem(self, video: str, *_) -> tuple[File, str]:
         """The file called `video`, whatever its folder and suffix."""
-        return self._by_stem.get(video) or File(f'{video}.mp4'), VIDEO_FILE
+        return self._by_stem.get(video) or File(video + ANY_SUFFIX), VIDEO_FILE
 
     def by_segment(self, video: str, start: float, end: float) -> tuple[File, str]:
-        """The file of that segment of the video, or of the video."""
-        for stem in _segment_stems(video, start, end):
-            if file := self._by_stem.get(stem):
-                return file, SEGMENT_FILE
-        return self.by_stem(video)[0], EITHER_FILE if start > 0 else VIDEO_FILE
+        """The file of that segment of the video, or of the video; an empty one for want of others.
+
+        One that is not there may be either.
+        """
+        empty = None
+        for stem in itertools.chain(*_stems(video, start, end)):
+            file = self._by_stem.get(stem)
+            if file is None or (stem in self.taken and stem != video):
+                continue
+            whole = EITHER_FILE if start > 0 else VIDEO_FILE
+            found = file, whole if stem in (video, f'Y{video}') else SEGMENT_FILE
+            if file.size_bytes:
+                return found
+            empty = empty or found
+        return empty or (File(video + ANY_SUFFIX), EITHER_FILE)
+
+    def _counts(self, name: str) -> bool:
+        return _suffix(name) in self.suffixes
+
+    def _list(self) -> Iterator[File]:
+        real, waiting, linked = os.path.realpath(self.folder), [''], set()
+        while waiting:
+            below = waiting.pop()
+            for entry in _entries(self.folder, below, self.unread.append):
+                name = os.path.join(below, entry.name)
+                try:
+                    if entry.is_dir():
+                        if entry.is_symlink():  # a link back up must not go round for ever
+                            target = os.path.realpath(entry.path)
+                            if target in linked or os.path.commonpath([real, target]) == target:
+                                continue
+                            linked.add(target)
+                        waiting.append(name)
+                    elif not self._counts(name):
+                        self.skipped[_suffix(name)] += 1
+                    elif stat.S_ISREG((status := entry.stat()).st_mode):
+                        yield File(name, status.st_size, status.st_mtime_ns)
+                    else:
+                        self.unread.append(name)
+                except OSError:  # a link to itself or to nowhere
+                    self.unread.append(name)
+
+    def _list_remote(self) -> Iterator[File]:
+        import tensorflow as tf
+
+        def status(path: str) -> File:
+            found = tf.io.gfile.stat(path)
+            name = path[len(self.folder.rstrip('/')) + 1 :]
+            return File(name, found.length, max(1, found.mtime_nsec))
+
+        paths = []
+        for below, _, names in tf.io.gfile.walk(self.folder):
+            paths += (os.path.join(below, name) for name in names if self._counts(name))
+            self.skipped.update(_suffix(name) for name in names if not self._counts(name))
+        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
+            yield from pool.map(status, paths)
+
+
+def _stems(video: str, start: float, end: float) -> Iterator[Iterable[str]]:
+    """What the file of a segment may be called, in the order in which it is looked for."""
+    yield _segment_stems(video, start, end)
+    yield (video,)
+    yield _segment_stems(f'Y{video}', start, end)  # else an id may look like an option
+    yield (f'Y{video}',)
 
 
 def _segment_stems(video: str, start: float, end: float) -> Iterator[str]:
@@ -98,30 +177,25 @@ def _segment_stems(video: str, start: float, end: float) -> Iterator[str]:
         yield f'{video}_{first:06d}'
         yield f'{video}_{first}'
         yield f'{video}_{first}_{last}'
+        yield f'{video}_{first}-{last}'
         yield f'{video}_{first:06d}_{last:06d}'
+        yield f'{video}-{first}'
+        yield f'{video}-{first}-{last}'
+        if first >= 10:  # ID_9000 is two hours and a half into a video, not nine seconds
+            yield f'{video}_{first_ms}'
+    yield f'{video}_{start:.3f}'
     yield f'{video}_{start:.3f}_{end:.3f}'
+    yield f'{video}_{float(start)}'
     yield f'{video}_{float(start)}_{float(end)}'
 
 
-def _list(folder: str, skip: Callable[[str], None]) -> Iterator[File]:
-    real, waiting, linked = os.path.realpath(folder), [''], set()
-    while waiting:
-        below = waiting.pop()
-        for entry in _entries(folder, below, skip):
-            name = os.path.join(below, entry.name)
-            try:
-                if entry.is_dir():
-                    if entry.is_symlink():  # a link back up must not go round for ever
-                        target = os.path.realpath(entry.path)
-                        if target in linked or os.path.commonpath([real, target]) == target:
-                            continue
-                        linked.add(target)
-                    waiting.append(name)
-                elif is_video(entry.name):
-                    stat = entry.stat()
-                    yield File(name, stat.st_size, stat.st_mtime_ns)
-            except OSError:  # a link to itself or to nowhere
-                skip(name)
+def no_such_file(row: Row, path: str) -> str:
+    """That the file of a row is not at `path`, and which names were looked for."""
+    if row.holds != EITHER_FILE:
+        return f'{path}: no such file'
+    names, whole, *_ = _stems(row.video, row.start, row.end)
+    names = ', '.join(dict.fromkeys([*whole, *names]))
+    return f'{path}: no such file; looked for {names}, each also with a Y before it'
 
 
 def _entries(folder: str, below: str, skip: Callable[[str], None]) -> Iterator[os.DirEntry]:
@@ -132,21 +206,3 @@ def _entries(folder: str, below: str, skip: Callable[[str], None]) -> Iterator[o
         if not below:
             raise ValueError(f'{folder}: {error.strerror}; must be a folder to read') from None
         skip(below)
-
-
-def _list_remote(folder: str) -> Iterator[File]:
-    import tensorflow as tf
-
-    def status(path: str) -> File:
-        stat = tf.io.gfile.stat(path)
-        name = path[len(folder.rstrip('/')) + 1 :]
-        return File(name, stat.length, max(1, stat.mtime_nsec))
-
-    paths = (
-        os.path.join(below, name)
-        for below, _, names in tf.io.gfile.walk(folder)
-        for name in names
-        if is_video(name)
-    )
-    with ThreadPoolExecutor(REMOTE_THREADS) as pool:
-        yield from pool.map(status, paths)

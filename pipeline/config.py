@@ -39,6 +39,7 @@ class DataConfig(Spec):
     dataset: Annotated[str, pydantic.AfterValidator(_data_set)] = 'folder'
     videos: str
     annotations: str | None = None  # as published: a file, or a folder of several
+    allow_outside: bool = False  # annotations may name files that are not below `videos`
     subset: str | None = None  # file of video ids: trains on these alone
     media: MediaSpec = MediaSpec()
     num_shards: Count | None = None

@@ -23,6 +23,8 @@ def write_inputs(config: PipelineConfig) -> Manifest:
         config.data.annotations,
         name=config.data.dataset,
         subset=config.data.subset,
+        required=config.data.media.required,
+        allow_outside=config.data.allow_outside,
     )
     if config.finetune.loss == 'softmax':
         check_one_label(manifest)

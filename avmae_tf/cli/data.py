@@ -41,6 +41,11 @@ def clips(out: str, train: int, num_eval: int, seed: int):
     help='As published: a file, or the folder of several. Of a folder of videos a CSV with the '
     'columns path[,label][,start,end][,split]; without it every video is an unlabelled clip.',
 )
+@click.option(
+    '--allow-outside',
+    is_flag=True,
+    help='Read files that annotations name outside of VIDEOS: an absolute path, or one with `..`.',
+)
 @click.option('--subset', help='File of video ids, one a line: train on these alone (AS500K).')
 @click.option('--out', help='Folder for the records; a killed job goes on there.')
 @click.option('--fps', default=8.0, show_default=True, help='Frames kept of each second.')
@@ -56,7 +61,8 @@ def clips(out: str, train: int, num_eval: int, seed: int):
     type=click.Choice(['both', 'video', 'audio']),
     default='both',
     show_default=True,
-    help='What a clip must have; one that lacks it is set aside.',
+    help='What a clip must have; one that lacks it is set aside. Audio alone: .wav, .flac, .mp3 '
+    'and so on are found as well.',
 )
 @click.option(
     '--format',
@@ -74,6 +80,7 @@ def convert(
     name,
     videos,
     annotations,
+    allow_outside,
     subset,
     out,
     fps,
@@ -110,7 +117,14 @@ def convert(
     media = MediaSpec(
         frames_per_second=fps, shorter_side_px=side, required=required, min_seconds=min_seconds
     )
-    manifest = plan_dataset(videos, annotations, name=name, subset=subset)
+    manifest = plan_dataset(
+        videos,
+        annotations,
+        name=name,
+        subset=subset,
+        required=required,
+        allow_outside=allow_outside,
+    )
     plan = report_of(manifest)
     plans.show(plan)
     if plan.unread.count:

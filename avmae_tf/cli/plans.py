@@ -1,6 +1,9 @@
 """The report of a planned conversion as tables."""
 
 from beam_jobs.plan_report import Listed, PlanReport
+from beam_jobs.videos import AUDIO_SUFFIXES
+
+SUFFIXES = 5  # so many are listed
 
 
 def show(plan: PlanReport):
@@ -34,6 +37,11 @@ def _notes(plan: PlanReport):
     yield 'records', f'about {plan.record_gigabytes:,.2f} GB'
     if plan.missing.count:
         yield 'videos missing', _some(plan.missing)
+    sounds = {suffix: n for suffix, n in plan.skipped.items() if suffix in AUDIO_SUFFIXES}
+    if sounds:
+        yield 'no videos', f'{_counts(sounds)}; with --require audio they are read'
+    if others := {suffix: n for suffix, n in plan.skipped.items() if suffix not in sounds}:
+        yield 'other files', _counts(others)
     if plan.without_times:
         yield 'clips without times', f'{plan.without_times:,} (not in the hours)'
     if plan.named_twice:
@@ -44,6 +52,11 @@ def _notes(plan: PlanReport):
         empty = plan.without_examples[head]
         rest = f'; without an example to train on: {_some(empty)}' if empty.count else ''
         yield f'classes of {head}', f'{count:,}{rest}'
+
+
+def _counts(by_suffix: dict[str, int]) -> str:
+    counts = [f'{n:,} {suffix or "without suffix"}' for suffix, n in by_suffix.items()]
+    return ', '.join(counts[:SUFFIXES]) + (', ...' if len(counts) > SUFFIXES else '')
 
 
 def _some(listed: Listed) -> str:

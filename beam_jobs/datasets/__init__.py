@@ -5,7 +5,9 @@
 
 import importlib
 import pkgutil
+from collections.abc import Collection
 
+from avmae_tf.config import MODALITIES
 from beam_jobs.manifests import Manifest
 
 FOLDER = 'folder'
@@ -13,9 +15,18 @@ NAMES = tuple(sorted(m.name.replace('_', '-') for m in pkgutil.iter_modules(__pa
 
 
 def plan_dataset(
-    videos: str, annotations: str | None = None, *, name: str = FOLDER, subset: str | None = None
+    videos: str,
+    annotations: str | None = None,
+    *,
+    name: str = FOLDER,
+    subset: str | None = None,
+    required: Collection[str] = MODALITIES,
+    allow_outside: bool = False,
 ) -> Manifest:
     """The manifest of the data set `name`, whose videos are below the folder `videos`.
+
+    Where no video is `required` of a clip, files of sound are found as well. `allow_outside` lets
+    annotations name files that are not below the folder.
 
     Raises:
         ValueError: the annotations cannot be read; it names the file, the line and the fix.
@@ -26,6 +37,7 @@ def plan_dataset(
     if name not in NAMES:
         raise ValueError(f'data set must be one of {", ".join(NAMES)}, got {name!r}')
     module = importlib.import_module(f'{__name__}.{name.replace("-", "_")}')
-    index = VideoIndex(videos)
+    index = VideoIndex(videos, required)
     published = module.read(str(annotations) if annotations else None)
-    return plan(published, index, named=annotations or videos, subset=subset)
+    named = annotations or videos
+    return plan(published, index, named=named, subset=subset, allow_outside=allow_outside)

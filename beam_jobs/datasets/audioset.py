@@ -63,7 +63,7 @@ def _names(path: str) -> dict[str, str]:
 
 def _clips(folder: str, names: dict[str, str]):
     for path, split in present(folder, SEGMENTS):
-        for where, (video, start, end, mids) in read_lines(path, 4, skipinitialspace=True):
+        for where, (video, start, end, mids) in read_lines(path, 4):
             try:
                 labels = tuple(names[mid.strip()] for mid in mids.split(','))
             except KeyError as error:

@@ -34,13 +34,14 @@ def read(annotations: str | None) -> Published:
         raise ValueError(f'{annotations}: no such annotation file')
     path = optional_file(os.path.dirname(annotations) or '.', CLASSES)
     classes = _classes(path) if path else ()
-    return Published(_clips(annotations), {LABEL: classes}, VideoIndex.by_name)
+    one_clip = f'several labels of a clip go in one line, separated by {LABEL_SEPARATOR}'
+    return Published(_clips(annotations), {LABEL: classes}, VideoIndex.by_name, one_clip)
 
 
 def _classes(path: str) -> tuple[str, ...]:
     names, seen = [], {}
-    with open_annotations(path) as f:
-        for number, line in enumerate(f, 1):
+    with open_annotations(path) as lines:
+        for number, line in enumerate(lines, 1):
             if name := line.strip():
                 note_once(seen, normalise(name), 'a class', f'{path}, line {number}')
                 names.append(name)

@@ -273,10 +273,18 @@ def test_bad_annotations_are_named(tmp_path, name, file, text, message):
         plan_dataset(str(tmp_path), str(tmp_path), name=name)
 
 
-@pytest.mark.parametrize('text', [b'a,1,caf\xe9,test\n', b'a,1,"dog,test\n' + 200_000 * b'x'])
-def test_what_is_no_text_of_fields_is_named(tmp_path, text):
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (b'a,1,caf\xe9,test\n', ': must be text in UTF-8'),
+        (b'a,1,dog,test\nb,1,do\0g,test\n', ', line 2: must be text in UTF-8, got a NUL'),
+        (b'a,1,"dog,test\n' + 200_000 * b'x', ', line 1: a quote is not closed'),
+        (b'a,1,dog,test\n' + 200_000 * b'x', ', line 2: must be fields, separated as published'),
+    ],
+)
+def test_what_is_no_text_of_fields_is_named(tmp_path, text, message):
     (tmp_path / 'vggsound.csv').write_bytes(text)
-    with pytest.raises(ValueError, match=rf'{tmp_path}/vggsound.csv: must be text in UTF-8'):
+    with pytest.raises(ValueError, match=rf'{tmp_path}/vggsound.csv{message}'):
         plan_dataset(str(tmp_path), str(tmp_path), name='vggsound')
 
 

@@ -16,7 +16,7 @@ from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, read_mani
 from beam_jobs.media import is_cut_out
 from beam_jobs.plan_report import Listed, report
 from beam_jobs.shards import plan_shards
-from beam_jobs.videos import VideoIndex
+from beam_jobs.videos import VideoIndex, no_such_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +39,15 @@ def touch(folder: Path, *names: str) -> Path:
         ('-a_b-30_xyz_000030_000040.mp4', SEGMENT_FILE),
         ('-a_b-30_xyz_30.000_40.000.mp4', SEGMENT_FILE),
         ('-a_b-30_xyz_30.0_40.0.mp4', SEGMENT_FILE),
+        ('-a_b-30_xyz_30.000.mp4', SEGMENT_FILE),
+        ('-a_b-30_xyz_30.0.mp4', SEGMENT_FILE),
+        ('-a_b-30_xyz_30000.mp4', SEGMENT_FILE),
+        ('-a_b-30_xyz_30-40.mp4', SEGMENT_FILE),
+        ('-a_b-30_xyz-30.mp4', SEGMENT_FILE),
+        ('-a_b-30_xyz-30-40.mp4', SEGMENT_FILE),
+        ('Y-a_b-30_xyz_30.000.mp4', SEGMENT_FILE),
+        ('Y-a_b-30_xyz.mp4', EITHER_FILE),
+        ('-a_b-30_xyz_30000.wav', None),
         ('-a_b-30_xyz_000031.mp4', None),
         ('a_b-30_xyz.mp4', None),
         ('-a_b-30_xyz.json', None),
@@ -55,6 +64,63 @@ def test_a_cut_out_segment_wins_over_its_video_and_a_start_at_0_needs_no_telling
     assert index.by_segment('v', 30.0, 40.0)[0].name == 'v_000030.mp4'
     assert index.by_segment('v', 1.5, 11.5)[0].name == 'v_1500_11500.mp4'
     assert index.by_segment('v', 0.0, 10.0) == (index.files[0], VIDEO_FILE)
+
+
+def test_an_id_that_looks_like_a_segment_of_another_video_is_a_video(tmp_path):
+    touch(tmp_path / 'videos', 'v_30.mp4', 'v.mp4', 'Yv.mp4')
+    source = write_vggsound(tmp_path / 'l', 'v_30,0,a,train', 'v,30,a,train', 'Yv,30,a,test')
+    rows = plan_dataset(str(tmp_path / 'videos'), **source).rows
+    assert [os.path.basename(row.path) for row in rows] == ['v_30.mp4', 'v.mp4', 'Yv.mp4']
+    assert [row.holds for row in rows] == [VIDEO_FILE, EITHER_FILE, EITHER_FILE]
+
+
+def test_an_empty_file_hides_no_good_one(tmp_path):
+    touch(tmp_path, 'a/v.mp4', 'v_30.mp4', 'w_30.mp4')
+    (tmp_path / 'b').mkdir()
+    (tmp_path / 'b/v.mkv').write_text('good')
+    index = VideoIndex(str(tmp_path))
+    assert index.by_stem('v')[0].name == 'b/v.mkv'
+    assert index.by_segment('v', 30.0, 40.0) == (index.by_stem('v')[0], EITHER_FILE)
+    assert index.by_segment('w', 30.0, 40.0)[0].name == 'w_30.mp4'  # the only one there is
+
+
+def test_sounds_count_where_no_video_is_required_and_are_told_elsewhere(tmp_path):
+    touch(tmp_path, 'a.wav', 'b.FLAC', 'c.m4a', 'd.opus', 'e.mp3', 'f.ogg', 'g.mp4', 'h.txt')
+    names = [file.name for file in VideoIndex(str(tmp_path), ('audio',)).files]
+    assert ''.join(name[0] for name in names) == 'abcdefg'
+    with_video = plan_dataset(str(tmp_path))
+    assert [row.key for row in with_video.rows] == ['g.mp4']
+    assert report(with_video).skipped == {
+        '.wav': 1, '.flac': 1, '.m4a': 1, '.opus': 1, '.mp3': 1, '.ogg': 1, '.txt': 1,
+    }  # fmt: skip
+    (tmp_path / 'g.mp4').unlink()
+    with pytest.raises(ValueError, match=r'names no video; 1 .*\.wav.*--require audio'):
+        plan_dataset(str(tmp_path))
+
+
+def test_what_is_no_file_is_neither_listed_nor_opened(tmp_path):
+    touch(tmp_path, 'a.mp4')
+    os.mkfifo(tmp_path / 'pipe.mp4')
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'zero.mp4').symlink_to('/dev/zero')
+    (tmp_path / 'folder.mp4').mkdir()
+    (tmp_path / 'list.csv').write_text('path\n.\npipe\npipe.mp4\nzero.mp4\nfolder.mp4\n')
+    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv'))
+    assert not any(row.is_found for row in manifest.rows)
+    assert sorted(manifest.unread) == ['pipe.mp4', 'zero.mp4']
+
+
+def test_a_missing_segment_says_which_names_were_looked_for(tmp_path):
+    touch(tmp_path, 'a.mp4')
+    source = write_vggsound(tmp_path, '-x_y,0,dog,train', 'a,30,dog,test')
+    missing = plan_dataset(str(tmp_path), **source).rows[0]
+    line = no_such_file(missing, missing.path)
+    assert line.startswith('-x_y.*: no such file; looked for -x_y, -x_y_0_10000, ')
+    for name in ('-x_y_000000', '-x_y_0', '-x_y_0-10', '-x_y-0', '-x_y_0.000'):
+        assert f', {name},' in line
+    (tmp_path / 'list.csv').write_text('path\ngone.mp4\n')
+    (gone,) = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv')).rows
+    assert no_such_file(gone, 'v/gone.mp4') == 'v/gone.mp4: no such file'
 
 
 def test_links_are_followed_once(tmp_path):
@@ -130,7 +196,7 @@ def test_the_report_says_what_there_is(tmp_path):
     }  # fmt: skip
     assert found.splits['train'].hours == pytest.approx(20 / 3600)
     assert found.files == 3 and found.named_twice == 1 and found.without_times == 0
-    assert found.missing == Listed(1, ('gone.mp4',))
+    assert found.missing == Listed(1, ('gone.*',))
     assert found.in_several_splits == Listed(1, ('a',))
     assert found.without_examples == {LABEL: Listed(2, ('fox', 'owl'))}
     assert found.record_gigabytes == pytest.approx(4 * 1.7e6 / 1e9, abs=1e-3)
@@ -242,6 +308,40 @@ def test_of_a_few_videos_one_is_held_out(tmp_path):
             (folder / f'{i}.mp4').touch()
         splits = {row.split for row in plan_dataset(str(folder)).rows}
         assert splits == {'train', 'eval'}
+
+
+def drawn(folder: Path, lines: list[str], columns: str = 'path,label') -> dict[str, str]:
+    """The split of each clip of a list."""
+    (folder / 'list.csv').write_text('\n'.join([columns, *lines]) + '\n')
+    rows = plan_dataset(str(folder), str(folder / 'list.csv')).rows
+    return {row.key: row.split for row in rows}
+
+
+def test_of_few_labelled_videos_some_are_on_both_sides_and_no_other_is_held_out(tmp_path):
+    blank = [f'u{i}.mp4,' for i in range(100)]
+    for count in (2, 3, 40):
+        labelled = [f'l{i}.mp4,dog' for i in range(count)]
+        splits = drawn(tmp_path, labelled + blank)
+        assert splits == drawn(tmp_path, (labelled + blank)[::-1])
+        held_out = {key for key, split in splits.items() if split == 'eval'}
+        assert 1 <= len(held_out) < count and all(key[0] == 'l' for key in held_out)
+    assert set(drawn(tmp_path, blank).values()) == {'train', 'eval'}  # none is labelled
+
+
+def test_a_held_out_video_is_one_that_is_there(tmp_path):
+    touch(tmp_path, 'a.mp4', 'b.mp4')
+    gone = [f'gone{i}.mp4,dog' for i in range(30)]
+    splits = drawn(tmp_path, ['a.mp4,dog', 'b.mp4,cat', *gone])
+    assert {splits['a.mp4'], splits['b.mp4']} == {'train', 'eval'}
+
+
+def test_clips_without_a_split_go_with_their_video_and_with_what_the_others_lack(tmp_path):
+    columns, clips = 'path,label,split,start,end', [f'{i}.mp4,,,,' for i in range(50)]
+    given = ['a.mp4,dog,train,,', 'b.mp4,cat,eval,0,1', 'b.mp4,cat,,1,2', 'b.mp4,,,2,3']
+    splits = drawn(tmp_path, given + clips, columns)
+    assert {k for k, v in splits.items() if v == 'eval'} == {'b.mp4#0-1', 'b.mp4#1-2', 'b.mp4#2-3'}
+    splits = drawn(tmp_path, ['a.mp4,dog,train,,', *clips], columns)  # nothing is held out yet
+    assert splits['a.mp4'] == 'train' and 'eval' in splits.values()
 
 
 def test_a_split_that_is_none_is_named_with_its_line(tmp_path):
