@@ -1,17 +1,34 @@
-"""What the user sees: quiet imports, progress, and nothing else unasked."""
+"""What the user sees: quiet imports, lines, tables, progress, and nothing else unasked.
+
+Names of files and labels are whatever somebody called them, so that every line and cell goes
+through `escaped` here: a terminal obeys control characters.
+"""
 
 import contextlib
 import datetime
 import logging
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 
+import click
+
 LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
+# Controls (C0, C1), what turns the direction of a text around or has no width, line separators,
+# and halves of characters; but for the joiners that scripts and emoji need.
+_UNSAFE = re.compile(
+    '[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff'
+    '\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]'
+)
 
 Report = Callable[..., None]  # report(done, total, **figures)
+
+
+class Failed(Exception):
+    """A run failed or was refused: its message is the last line, the exit code is 1."""
 
 
 def quiet():
@@ -25,12 +42,36 @@ def quiet():
     logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # errors are raised, too
 
 
-def say(text: str, *, heading: bool = False):
-    """A line for the user on standard error; results go to standard output."""
+def escaped(text: str) -> str:
+    r"""The text as one line that a terminal shows and does not obey: escape becomes `\x1b`."""
+    return _UNSAFE.sub(lambda found: found[0].encode('unicode_escape').decode(), str(text))
+
+
+def echo(*lines: str):
+    """Results, each argument a line of standard output."""
+    for line in lines:
+        click.echo(escaped(line))
+
+
+def say(*lines: str, heading: bool = False):
+    """Lines for the user on standard error; results go to standard output."""
+    for line in lines:
+        click.secho(escaped(line), bold=heading, err=True)
+
+
+def screen(*, stderr: bool = False, **settings):
+    """A console of rich for tables that `safe` has made."""
     from rich.console import Console
 
-    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    screen.print(text, style='bold' if heading else None)
+    return Console(stderr=stderr, highlight=False, markup=False, **settings)
+
+
+def safe(table):
+    """A table of rich whose cells and titles are shown as they are."""
+    for column in table.columns:
+        column.header = escaped(column.header)
+        column._cells = [escaped(cell) for cell in column._cells]
+    return table
 
 
 def _figures(figures: dict[str, float]) -> str:
@@ -83,10 +124,6 @@ def _lines(label: str, unit: str) -> Report:
         rate = done / max(now - start, 1e-9)
         seconds = round((total - done) / rate) if done else 0
         left = f'  {datetime.timedelta(seconds=seconds)} left' if seconds else ''
-        print(
-            f'  {label} {done}/{total} {unit}  {_figures(figures)}  {rate:.1f} {unit}/s{left}',
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f'  {label} {done}/{total} {unit}  {_figures(figures)}  {rate:.1f} {unit}/s{left}')
 
     return report

@@ -24,6 +24,7 @@ import tensorflow as tf
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.examples import EXAMPLE
 from avmae_tf.data.files import check_folder, is_remote, write_text, written
+from avmae_tf.data.locks import holds
 from avmae_tf.data.records import Dataset, Shard, save_dataset
 from beam_jobs import video_to_examples
 from beam_jobs.manifests import Manifest
@@ -83,6 +84,7 @@ class Summary:
         return json.dumps(fields, indent=2)
 
 
+@holds('out')
 def convert(
     manifest: Manifest,
     out: str,
@@ -96,6 +98,7 @@ def convert(
     """Converts the clips of a manifest to records in `out`, or what is still missing of them.
 
     Raises:
+        Held: another process works in `out`.
         ValueError: `out` holds the records of another job or is a file, or no clip could be used.
     """
     plans, job = plan_shards(manifest, num_shards), job_of(manifest, media, record_format)

@@ -2,6 +2,9 @@
 
 from tfx.dsl.components.common import resolver
 from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
+from tfx.utils import path_utils
+
+from avmae_tf.training.identity import identity
 
 CANDIDATE = 'candidate'
 
@@ -10,11 +13,23 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
     """The latest blessed model that is not the candidate itself.
 
     TFX's own strategy would take a candidate that was blessed in the last run as its own
-    baseline: an unchanged run would then evaluate again and push a second copy.
+    baseline: an unchanged run would then evaluate again and push a second copy. An earlier export
+    of the same model is the candidate itself, too.
     """
 
     def resolve_artifacts(self, store, input_dict):
-        candidates = {artifact.id for artifact in input_dict.pop(CANDIDATE, [])}
-        input_dict['model'] = [a for a in input_dict['model'] if a.id not in candidates]
+        candidates = input_dict.pop(CANDIDATE, [])
+        ids = {artifact.id for artifact in candidates}
+        same = {_identity(artifact) for artifact in candidates}
+        input_dict['model'] = [
+            artifact
+            for artifact in input_dict['model']
+            if artifact.id not in ids and _identity(artifact) not in same
+        ]
         strategy = latest_blessed_model_strategy.LatestBlessedModelStrategy()
         return strategy.resolve_artifacts(store, input_dict)
+
+
+def _identity(artifact) -> str:
+    """Of a SavedModel; of what is none, as a pretrained model is not, its place."""
+    return identity(path_utils.serving_model_dir(artifact.uri)) or artifact.uri

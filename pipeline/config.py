@@ -4,7 +4,6 @@ import os
 from typing import Annotated
 
 import pydantic
-import yaml
 
 from avmae_tf.config import (
     FINETUNE_RECIPES,
@@ -15,6 +14,8 @@ from avmae_tf.config import (
     PretrainConfig,
     RunSpec,
     Spec,
+    first_error,
+    read_yaml,
     resolve_recipe,
 )
 from avmae_tf.data.files import is_remote, open_text
@@ -93,18 +94,12 @@ def load_config(path: str, **changes) -> PipelineConfig:
     """
     try:
         with open_text(path) as f:
-            settings = yaml.safe_load(f) or {}
-            if not isinstance(settings, dict):
-                raise ValueError(f'{path}: must be fields with values, got {settings!r}')
-            config = PipelineConfig.model_validate({**settings, **changes})
-    except yaml.YAMLError as error:
-        raise ValueError(f'{path}: not YAML: {" ".join(str(error).split())}') from None
-    except UnicodeDecodeError:
-        raise ValueError(f'{path}: not YAML: must be text in UTF-8') from None
+            settings = read_yaml(f, path) or {}
+        if not isinstance(settings, dict):
+            raise ValueError(f'{path}: must be fields with values, got {settings!r:.100}')
+        config = PipelineConfig.model_validate({**settings, **changes})
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        field = '.'.join(map(str, first['loc']))
-        raise ValueError(f'{path}: {field}: {first["msg"].removeprefix("Value error, ")}') from None
+        raise ValueError(f'{path}: {first_error(error)}') from None
     base = os.path.dirname(path if is_remote(path) else os.path.abspath(path))
 
     def absolute(name):

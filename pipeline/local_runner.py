@@ -2,20 +2,25 @@
 
 import contextlib
 import dataclasses
+import datetime
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
 import absl.logging
-import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.utils import path_utils
 
 from avmae_tf import console
 from avmae_tf.data.files import is_remote
+from avmae_tf.data.locks import held
 from components.pusher.executor import push
 from pipeline.config import PipelineConfig
 from pipeline.inputs import write_inputs
@@ -44,7 +49,12 @@ def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outco
             'root: the local runner keeps its metadata in SQLite and needs a folder of this '
             f'machine, got {config.root}'
         )
-    tf.io.gfile.makedirs(config.root)
+    with held(config.root):  # the metadata is one file, so that names do not keep runs apart
+        return _run(config, say)
+
+
+def _run(config: PipelineConfig, say: Callable[..., None]) -> Outcome:
+    check_metadata(config)
     say('  planning the manifest')
     manifest = write_inputs(config)
     say(f'  {len(manifest.rows)} clips, {manifest.num_classes} classes')
@@ -55,13 +65,40 @@ def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outco
         beam_pipeline_args=list(BEAM_ARGS),
     )
     with logged(log_path(config), say):
-        LocalDagRunner().run(pipeline)
-    outcome = read_outcome(connection(config), config.name)
+        run_id = run_graph(pipeline)
+    outcome = read_outcome(connection(config), run_id)
     if not outcome.blessed:
         return outcome
     # Again where the cache served the Pusher, but another version came since, or it was removed.
     model = path_utils.serving_model_dir(outcome.node('Finetuner').outputs['Model'].uri)
     return dataclasses.replace(outcome, pushed=push(model, config.serving))
+
+
+def run_graph(pipeline: Pipeline) -> str:
+    """Runs the components one after the other; returns the id of the run."""
+    run_id = f'{datetime.datetime.now().isoformat()}-{os.getpid()}'
+    graph = compiler.Compiler().compile(pipeline)
+    parameters = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    runtime_parameter_utils.substitute_runtime_parameter(graph, parameters)
+    LocalDagRunner().run_with_ir(graph)
+    return run_id
+
+
+def check_metadata(config: PipelineConfig):
+    """Raises ValueError where the file of the metadata is damaged."""
+    path = config.metadata_path
+    if not os.path.exists(path):
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as store:
+            (found,) = store.execute('PRAGMA quick_check(1)').fetchone()
+    except sqlite3.Error as error:
+        found = str(error)
+    if found != 'ok':
+        raise ValueError(
+            f'{path}: is damaged ({found}); put a copy of it back, or delete it: every component '
+            f'then runs again, but conversion and training go on in {config.work_dir}'
+        )
 
 
 class _Stages(logging.Handler):

@@ -1,6 +1,7 @@
 """What a run did, read back from ML Metadata and from TFMA's report."""
 
 import dataclasses
+import math
 
 import ml_metadata as mlmd
 import tensorflow_model_analysis as tfma
@@ -32,6 +33,8 @@ class Shortfall:
     compared: bool  # with the last blessed model
 
     def __str__(self):
+        if math.isnan(self.value):
+            return f'{self.metric} is bounded by the gate, and undefined on these clips'
         what = f'{self.metric} fell by {-self.value:.3f} against the last blessed model'
         if self.compared:
             return f'{what}, more than the allowed {-self.bound:.3f}'
@@ -63,7 +66,17 @@ class Outcome:
 
     @property
     def blessed(self) -> bool:
-        return self.output('ModelBlessing').custom_properties['blessed'].int_value == 1
+        return self._blessing('blessed') == 1
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was an earlier blessed model to compare with."""
+        return self._blessing('baseline_model_id') != 0
+
+    def _blessing(self, name: str) -> int:
+        blessing = self.output('ModelBlessing')
+        properties = blessing.custom_properties if blessing else {}
+        return properties[name].int_value if name in properties else 0
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the candidate by name."""
@@ -81,23 +94,20 @@ class Outcome:
                     if compared
                     else threshold.value_threshold.lower_bound.value
                 )
-                value = failure.metric_value.double_value.value
+                value = math.nan  # where the metric is not there at all
+                if failure.HasField('metric_value'):
+                    value = failure.metric_value.double_value.value
                 found.append(Shortfall(failure.metric_key.name, value, bound, compared))
         return found
 
 
-def read_outcome(connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str) -> Outcome:
-    """The newest run of a pipeline."""
+def read_outcome(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> Outcome:
+    """What the run of that id did."""
     store = mlmd.MetadataStore(connection)
-    runs = [
-        context
-        for context in store.get_contexts_by_type(RUN_CONTEXT)
-        if any(p.name == pipeline_name for p in store.get_parent_contexts_by_context(context.id))
-    ]
-    if not runs:
-        raise ValueError(f'no run of the pipeline {pipeline_name!r} is recorded')
-    newest = max(runs, key=lambda run: run.create_time_since_epoch)
-    executions = store.get_executions_by_context(newest.id)
+    run = store.get_context_by_type_and_name(RUN_CONTEXT, run_id)
+    if run is None:
+        raise ValueError(f'no run {run_id!r} is recorded')
+    executions = store.get_executions_by_context(run.id)
     return Outcome(tuple(_node(store, e) for e in sorted(executions, key=lambda e: e.id)))
 
 

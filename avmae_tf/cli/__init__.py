@@ -7,10 +7,7 @@ import click
 
 import avmae_tf
 from avmae_tf import console
-
-EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
-BAD_PATHS = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-DEBUG = 'AVMAE_DEBUG'  # environment variable: show tracebacks
+from avmae_tf.cli.failures import DEBUG, EXIT_FAILED, explain
 
 VERBS = {  # verb: module of this package that holds it
     'demo': 'demo',
@@ -42,10 +39,6 @@ class _Verbs(click.Group):
         return getattr(module, name.replace('-', '_'))
 
 
-class Failed(Exception):
-    """A run failed or a gate refused: its message is the last line, the exit code is 1."""
-
-
 @click.group(cls=_Verbs, context_settings={'help_option_names': ['-h', '--help']})
 @click.version_option(avmae_tf.__version__, prog_name='avmae')
 def cli():
@@ -60,37 +53,24 @@ def cli():
     """
 
 
-def describe(error: ValueError) -> str:
-    """One line: the message, or the first field that a configuration got wrong."""
-    if hasattr(error, 'errors'):  # pydantic's
-        first = error.errors()[0]
-        field = '.'.join(map(str, first['loc']))
-        message = first['msg'].removeprefix('Value error, ')
-        return f'{field}: {message}' if field else message
-    return str(error)
-
-
 def main():
     """Runs the command; exit codes are 0 done, 1 failed or refused, 2 bad usage or input."""
     console.quiet()
     try:
         cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
+        error.message = console.escaped(error.message)
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # who reads has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        if isinstance(error, ValueError):
-            text, code = describe(error), EXIT_BAD_INPUT
-        elif isinstance(error, BAD_PATHS):
-            text, code = f'{error.filename}: {error.strerror}; give another path', EXIT_BAD_INPUT
-        elif isinstance(error, Failed):
-            text, code = str(error), EXIT_FAILED
-        else:
-            first = str(error).strip().partition('\n')[0]
-            text, code = f'{type(error).__name__}: {first}', EXIT_FAILED
-        print(f'error: {text}', file=sys.stderr)
+        text, code = explain(error)
+        console.say(f'error: {text}')
         sys.exit(code)

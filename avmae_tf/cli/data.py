@@ -23,7 +23,7 @@ def clips(out: str, train: int, num_eval: int, seed: int):
         annotations = synthetic.write_clips(
             out, num_train=train, num_eval=num_eval, seed=seed, progress=report
         )
-    click.echo(f'{train + num_eval} clips; annotations in {annotations}')
+    console.echo(f'{train + num_eval} clips; annotations in {annotations}')
 
 
 @click.command()
@@ -132,7 +132,7 @@ def convert(
         console.say(f'  skipped {plan.unread.count:,} below {videos} that cannot be read: {names}')
     if dry_run:
         if as_json:
-            click.echo(plan.to_json())
+            console.echo(*plan.to_json().split('\n'))
         return
 
     from beam_jobs.convert import convert as convert_manifest
@@ -148,11 +148,11 @@ def convert(
             progress=report,
         )
     if as_json:
-        click.echo(summary.to_json())
+        console.echo(*summary.to_json().split('\n'))
         return
     for row in summary.set_aside:
-        click.echo(f'set aside {row["reason"]:12} {row["detail"]}')
+        console.echo(f'set aside {row["reason"]:12} {row["detail"]}')
     splits = ', '.join(f'{count} {split}' for split, count in sorted(summary.splits.items()))
-    click.echo(f'{summary.clips} clips ({splits}) in {out}')
+    console.echo(f'{summary.clips} clips ({splits}) in {out}')
     for line in summary.describe(out):
-        click.echo(line)
+        console.echo(line)

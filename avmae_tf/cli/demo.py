@@ -72,12 +72,13 @@ def demo(workdir: str, min_top1: float):
     _predict(outcome.pushed, unseen)
     _table(outcome, clip_seconds)
     console.say(
-        f'\npictures    {"  ".join(pictures)}\n'
-        f'pushed      {outcome.pushed}\n'
-        f'report      {outcome.report}\n'
-        f'look        tensorboard --logdir {workdir}\n'
-        f'again       avmae pipeline run --config {settings}\n'
-        f'done in {time.monotonic() - started:.0f} s; everything is in {workdir}'
+        '',
+        f'pictures    {"  ".join(pictures)}',
+        f'pushed      {outcome.pushed}',
+        f'report      {outcome.report}',
+        f'look        tensorboard --logdir {workdir}',
+        f'again       avmae pipeline run --config {settings}',
+        f'done in {time.monotonic() - started:.0f} s; everything is in {workdir}',
     )
 
 
@@ -123,7 +124,6 @@ def _predict(model: str, folder: Path, shown: int = 4):
 
 def _table(outcome, clip_seconds: float):
     """Top-1 and mAP against chance, reconstruction against the mean patch, seconds by stage."""
-    from rich.console import Console
     from rich.table import Table
 
     from avmae_tf.data.synthetic import CLASSES
@@ -142,6 +142,6 @@ def _table(outcome, clip_seconds: float):
     stages.add_row('Generated clips', f'{clip_seconds:.1f}')
     for node in outcome.nodes:
         stages.add_row(node.name, 'cached' if node.cached else f'{node.seconds:.1f}')
-    screen = Console()
-    screen.print(results)
-    screen.print(stages)
+    screen = console.screen()
+    screen.print(console.safe(results))
+    screen.print(console.safe(stages))

@@ -74,11 +74,11 @@ def inspect(path, model, recipe, encoder, decoder, modalities, classes, out, cli
             settings = planned.recipe_of(recipe, classes)
         found = summarise(settings, {'label': classes} if classes else None)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        console.echo(*json.dumps(found, indent=2).split('\n'))
         return
     show(found)
     if out:
-        click.echo(f'sheet     {out}')
+        console.echo(f'sheet     {out}')
 
 
 def _need(there, what: str, **options):
@@ -134,4 +134,4 @@ def read_records(path: str, out: str | None = None, clips: int = 0) -> dict:
 def show_records(summary: dict):
     from avmae_tf.cli import surveys
 
-    click.echo('\n'.join(surveys.lines(summary)))
+    console.echo(*surveys.lines(summary))

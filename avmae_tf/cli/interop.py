@@ -4,6 +4,8 @@ import json
 
 import click
 
+from avmae_tf import console
+
 
 def _group(name: str) -> str:
     """What a line of the table is about: 'inter/tokens' of 'inter/tokens/rgb'."""
@@ -26,7 +28,6 @@ def _worst_first(report):
 def _print_table(reports: dict):
     import sys
 
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -45,7 +46,8 @@ def _print_table(reports: dict):
                 name = worst.name if len(comparisons) > 1 else ''
                 figures = (figures[0], f'{name} {figures[1]}'.strip())
             table.add_row(f'  {group}', str(len(comparisons)), *figures, style=style)
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else 140
+    console.screen(width=width).print(console.safe(table))
 
 
 @click.command()
@@ -69,12 +71,12 @@ def parity(fixtures, as_json):
             path: [{**c._asdict(), 'failed': c.failed} for c in report]
             for path, report in reports.items()
         }
-        click.echo(json.dumps(rows))
+        console.echo(json.dumps(rows))
     else:
         _print_table(reports)
         worst = max((c.error for c in compared), default=0.0)
         verdict = f'{len(failed)} differ' if failed else 'all agree'
-        click.echo(
+        console.echo(
             f'{verdict}: {len(compared)} arrays of {len(reports)} fixtures, '
             f'largest error {worst:.1e}; {len(every) - len(compared)} not compared'
         )
@@ -131,6 +133,7 @@ def import_scenic(checkpoint, config, changes, classes, out, saved_model):
         MediaSpec,
         PretrainConfig,
     )
+    from avmae_tf.data.locks import held
     from avmae_tf.data.records import Dataset
     from avmae_tf.interop import checkpoints
     from avmae_tf.training.checkpoints import save_model
@@ -153,8 +156,9 @@ def import_scenic(checkpoint, config, changes, classes, out, saved_model):
         settings = read_settings(config, FINETUNE_RECIPES, changes, FinetuneConfig)
         model = build_classifier(settings, {h: len(n) for h, n in dataset.heads.items()})
     checkpoints.import_parameters(model, arrays, checkpoint)
-    save_model(out, model, dataset)
-    click.echo(f'model in {out}: {len(arrays)} parameters of {checkpoint}')
+    with held(out, beside=True):
+        save_model(out, model, dataset)
+    console.echo(f'model in {out}: {len(arrays)} parameters of {checkpoint}')
     if saved_model:
         export_saved_model(out, saved_model)
-        click.echo(f'SavedModel in {saved_model}')
+        console.echo(f'SavedModel in {saved_model}')

@@ -22,6 +22,6 @@ def run(path, runner):
 
     outcome = run_pipeline(path)
     for name, value in outcome.metrics().items():
-        click.echo(f'{name:10} {value:.4f}')
-    click.echo(f'pushed to {outcome.pushed}')
+        console.echo(f'{name:10} {value:.4f}')
+    console.echo(f'pushed to {outcome.pushed}')
     console.say(f'report in {outcome.report}')

@@ -1,5 +1,6 @@
 """The report of a planned conversion as tables."""
 
+from avmae_tf import console
 from beam_jobs.plan_report import Listed, PlanReport
 from beam_jobs.videos import AUDIO_SUFFIXES
 
@@ -8,7 +9,6 @@ SUFFIXES = 5  # so many are listed
 
 def show(plan: PlanReport):
     """Tables on standard error: clips by split, and what to look at before the work starts."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
 
@@ -21,9 +21,9 @@ def show(plan: PlanReport):
     notes = Table(box=None, show_header=False)
     for name, text in _notes(plan):
         notes.add_row(name, text)
-    screen = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    screen = console.screen(stderr=True, soft_wrap=True)
     for table in (splits, notes):
-        screen.print(Padding(table, (0, 0, 0, 1)))
+        screen.print(Padding(console.safe(table), (0, 0, 0, 1)))
 
 
 def _right(*names: str):

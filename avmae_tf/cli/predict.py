@@ -40,12 +40,12 @@ def predict(model, top, as_json, clips):
         answer = served.predict(clip, top)
         failed += 'error' in answer
         if as_json:
-            click.echo(json.dumps(answer))
+            console.echo(json.dumps(answer))
         elif 'error' in answer:
             console.say(answer['error'])
         else:
             for line in lines(answer):
-                click.echo(f'{clip}  {line}')
+                console.echo(f'{clip}  {line}')
     if failed:
         raise SystemExit(1)
 
@@ -73,6 +73,6 @@ def embed(model, clips):
     for clip in clips:
         answer = served.embed(clip)
         failed += 'error' in answer
-        click.echo(json.dumps(answer))
+        console.echo(json.dumps(answer))
     if failed:
         raise SystemExit(1)

@@ -1,7 +1,10 @@
 """A pipeline run with its ending: pushed, or refused with the reason."""
 
+import os
+
 from avmae_tf import console
-from avmae_tf.cli import Failed
+from avmae_tf.cli.failures import DEBUG, EXIT_BAD_INPUT, explain
+from avmae_tf.console import Failed
 
 
 def run_pipeline(path: str):
@@ -19,13 +22,16 @@ def run_pipeline(path: str):
     config = load_config(path)
     try:
         outcome = local_runner.run(config, console.say)
-    except ValueError:
-        raise
     except Exception as error:
-        log = local_runner.log_path(config)
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise Failed(f'the pipeline failed: {first}; see {log}') from error
+        text, code = explain(error)
+        if os.environ.get(DEBUG) or code == EXIT_BAD_INPUT or isinstance(error, Failed):
+            raise
+        raise Failed(f'the pipeline failed: {text}; see {local_runner.log_path(config)}') from error
     if not outcome.blessed:
         why = '; '.join(map(str, outcome.shortfalls()))
         raise Failed(f'not pushed: {why}; report in {outcome.report}')
+    if config.gate.is_open:
+        console.say('the gate has no bounds: every model passes')
+    elif config.gate.max_loss_of_top1 is not None and not outcome.compared:
+        console.say('the gate had nothing to compare with: no other model has passed it before')
     return outcome

@@ -1,7 +1,8 @@
 """Models, SavedModels and runs as tables on standard output."""
 
-from rich.console import Console
 from rich.table import Column, Table
+
+from avmae_tf import console
 
 FIRST_LABELS = 5
 
@@ -13,9 +14,12 @@ def _table(first: str, *names: str) -> Table:
 
 def _print(*items):
     """Lines and tables, a blank line before each table."""
-    screen = Console(highlight=False, markup=False, soft_wrap=True)
+    screen = console.screen(soft_wrap=True)
     for item in items:
-        screen.print(*(['', item] if isinstance(item, Table) else [item]), sep='\n')
+        if isinstance(item, Table):
+            screen.print('', console.safe(item), sep='\n')
+        else:
+            console.echo(item)
 
 
 def _some(number: int) -> str:

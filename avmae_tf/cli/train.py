@@ -9,12 +9,12 @@ def read_settings(recipe: str, recipes: dict, changes: tuple[str, ...], config_c
     """A recipe by name or from a YAML file, with `field.of.group=value` changes."""
     import os
 
-    from avmae_tf.config import merge, resolve_recipe
+    from avmae_tf.config import merge, read_yaml, resolve_recipe
     from avmae_tf.data.files import is_remote, open_text
 
     if is_remote(recipe) or os.path.isfile(recipe):
         with open_text(recipe) as f:
-            settings = _yaml(f, recipe)
+            settings = read_yaml(f, recipe)
         if not isinstance(settings, dict):
             raise ValueError(f'{recipe}: must be fields with values, got {settings!r}')
         settings = resolve_recipe(settings, recipes)
@@ -24,20 +24,11 @@ def read_settings(recipe: str, recipes: dict, changes: tuple[str, ...], config_c
         path, equals, value = change.partition('=')
         if not equals:
             raise click.BadParameter(f'{change!r} is not field=value', param_hint='--set')
-        nested = _yaml(value, f'--set {path}')
+        nested = read_yaml(value, f'--set {path}')
         for name in reversed(path.split('.')):
             nested = {name: nested}
         settings = merge(settings, nested)
     return config_class.model_validate(settings)
-
-
-def _yaml(text, where: str):
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f'{where}: not YAML: {" ".join(str(error).split())}') from None
 
 
 def _training_options(command):
@@ -73,8 +64,8 @@ def _train(task, data: str, workdir: str, jit: bool, **initial):
             **initial,
         )
     for name, value in scalars.items():
-        click.echo(f'{name:24} {value:.4f}')
-    click.echo(f'model in {folder.model}; watch with: tensorboard --logdir {folder.logs}')
+        console.echo(f'{name:24} {value:.4f}')
+    console.echo(f'model in {folder.model}; watch with: tensorboard --logdir {folder.logs}')
 
 
 @click.command()
@@ -141,7 +132,7 @@ def export(model, out, name):
     from avmae_tf.training.export import export_saved_model
 
     export_saved_model(model, out, name)
-    click.echo(f'SavedModel in {out}; look with: saved_model_cli show --dir {out} --all')
+    console.echo(f'SavedModel in {out}; look with: saved_model_cli show --dir {out} --all')
 
 
 @click.command()
@@ -162,8 +153,8 @@ def evaluate(model, data, split, out, as_json):
 
     metrics = analyse(model, data, split, out)
     if as_json:
-        click.echo(json.dumps(metrics))
+        console.echo(json.dumps(metrics))
         return
     for name, value in metrics.items():
-        click.echo(f'{name:10} {value:.4f}')
-    click.echo(f'report in {out}')
+        console.echo(f'{name:10} {value:.4f}')
+    console.echo(f'report in {out}')

@@ -24,6 +24,7 @@ from avmae_tf.config.base import (
     Positive,
     Ratio,
     Spec,
+    first_error,
 )
 from avmae_tf.config.data import (
     AudioSpec,
@@ -60,6 +61,7 @@ from avmae_tf.config.recipes import (
     merge,
     resolve_recipe,
 )
+from avmae_tf.config.text import read_yaml
 from avmae_tf.config.training import (
     SGD,
     Adam,
@@ -121,7 +123,9 @@ __all__ = [
     'TrainingConfig',
     'VideoSpec',
     'check_fused_layers',
+    'first_error',
     'merge',
     'other_modality',
+    'read_yaml',
     'resolve_recipe',
 ]

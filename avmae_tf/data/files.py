@@ -120,6 +120,9 @@ def replaced(path: str) -> Iterator[str]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or path  # writing to an open file does not say which
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)

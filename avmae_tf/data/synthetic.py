@@ -21,6 +21,7 @@ import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.files import check_folder, exists, names_in, open_text, replaced, write_text
+from avmae_tf.data.locks import holds
 
 SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative inside
     'square': lambda u, v: np.maximum(abs(u), abs(v + 0.08)) - 0.92,
@@ -37,7 +38,6 @@ PARTIALS = {  # (ratio to the pitch, level)
     'snare': (),  # no partials but a burst of noise around the pitch
 }
 CLASSES = tuple(f'{shape}+{timbre}' for shape in SHAPES for timbre in PARTIALS)
-SPLITS = ('train', 'eval')
 
 DESIGN = 1  # raise it when `draw_clip` changes, so that folders of the old one are refused
 FLOOR = 0.16  # height at which shapes land
@@ -183,6 +183,7 @@ def encode_mp4(
         container.mux(sound.encode())
 
 
+@holds('out')
 def write_clips(
     out: str | os.PathLike,
     *,
@@ -197,17 +198,17 @@ def write_clips(
     `clips.json` comes first and says what the folder is to hold, so that an interrupted call is
     taken up where it stopped; the CSV comes last and says that everything is there.
     """
-    counts = dict(zip(SPLITS, (num_train, num_eval), strict=True))
+    counts = {'train': num_train, 'eval': num_eval}
     if min(counts.values()) < 0 or not any(counts.values()):
         raise ValueError(f'the numbers of clips must be at least 0 and not both 0, got {counts}')
     if seed < 0:
         raise ValueError(f'seed must be at least 0, got {seed}')
     out = os.fspath(out)
     settings = {'design': DESIGN, 'seed': seed, 'style': dataclasses.asdict(style)}
-    settings.update({f'num_{split}': count for split, count in counts.items()})
+    settings |= {f'num_{split}': count for split, count in counts.items()}
     _claim(out, settings)
     lines = ['path,label,split']
-    for split_index, split in enumerate(SPLITS):
+    for split_index, split in enumerate(counts):
         for index in range(counts[split]):
             label = index % len(CLASSES)
             name = f'{split}/{index:05d}-{CLASSES[label].replace("+", "-")}.mp4'

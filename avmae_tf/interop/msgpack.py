@@ -3,6 +3,7 @@
 Reads what flax's `msgpack_serialize` writes, and no more of MessagePack.
 """
 
+import contextlib
 import mmap
 import os
 import struct
@@ -23,15 +24,17 @@ _SIZED = {  # first byte: what follows, and the width of its length
     **{0xDC + i: ('list', width) for i, width in enumerate('HI')},
     **{0xDE + i: ('map', width) for i, width in enumerate('HI')},
 }
+MAX_DEPTH = 64  # of maps in maps; those of the authors have some ten
 _FIXED_EXTENSIONS = {0xD4 + i: 2**i for i in range(5)}
 
 
 class _Reader:
     """One pass over a buffer; arrays are views of it."""
 
-    def __init__(self, buffer):
+    def __init__(self, buffer, depth: int = 0):
         self.buffer = memoryview(buffer)
         self.position = 0
+        self.depth = depth
 
     def take(self, size: int) -> memoryview:
         end = self.position + size
@@ -71,21 +74,32 @@ class _Reader:
     def text(self, size: int) -> str:
         return str(self.take(size), 'utf-8')
 
+    @contextlib.contextmanager
+    def deeper(self):
+        if self.depth == MAX_DEPTH:
+            raise ValueError(f'nests deeper than {MAX_DEPTH} levels at byte {self.position}')
+        self.depth += 1
+        yield
+        self.depth -= 1
+
     def list(self, size: int) -> list:
-        return [self.value() for _ in range(size)]
+        with self.deeper():
+            return [self.value() for _ in range(size)]
 
     def map(self, size: int):
         pairs = {}
-        for _ in range(size):
-            key = self.value()
-            pairs[key] = self.value()
+        with self.deeper():
+            for _ in range(size):
+                key = self.value()
+                pairs[key] = self.value()
         return _join_chunks(pairs) if CHUNKED in pairs else pairs
 
     def extension(self, size: int):
-        kind, inner = self.number('b'), _Reader(self.take(size))
+        kind, inner = self.number('b'), _Reader(self.take(size), self.depth)
         if kind not in (ARRAY, SCALAR):
             raise ValueError(f'extension type {kind} is not an array')
-        shape, name, data = inner.value()
+        with inner.deeper():
+            shape, name, data = inner.value()
         dtype = ml_dtypes.bfloat16 if name == 'bfloat16' else np.dtype(name).newbyteorder('<')
         array = np.frombuffer(data, dtype).reshape(shape)
         return array if kind == ARRAY else array[()]
@@ -125,7 +139,7 @@ def read_checkpoint(path: str) -> dict:
             raise ValueError(f'holds a {type(tree).__name__}, not maps of arrays')
         if reader.position < len(reader.buffer):
             raise ValueError(f'goes on after its end at byte {reader.position}')
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise ValueError(
             f'{path}: {error}; give a whole flax checkpoint file, such as the `checkpoint` that '
             'the authors publish'
@@ -153,8 +167,9 @@ def parameters(tree: dict, path: str = 'checkpoint') -> dict[str, np.ndarray]:
     found = target or tree.get('params')
     if not isinstance(found, dict):
         raise ValueError(
-            f"{path}: parameters must be under 'optimizer/target' or 'params', got {sorted(tree)}"
+            f"{path}: parameters must be under 'optimizer/target' or 'params', "
+            f'got {sorted(map(str, tree))}'
         )
-    while set(found) == {'params'}:
+    while set(found) == {'params'} and isinstance(found['params'], dict):
         found = found['params']
     return flatten(found)

@@ -4,6 +4,7 @@ Shapes: B clips, F frames, S samples at 16 kHz, V views, C classes.
 """
 
 import os
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data import examples
 from avmae_tf.data.files import write_text
+from avmae_tf.data.locks import held
 from avmae_tf.data.views import testing_views
 from avmae_tf.losses.classification import class_scores
 from avmae_tf.models.classifier import Classifier
@@ -21,6 +23,7 @@ from avmae_tf.training.checkpoints import (
     describe_model,
     load_model,
 )
+from avmae_tf.training.publish import appearing, clear_leftovers, is_complete, versions_in
 from avmae_tf.training.tasks import merge_views, view_averaged_logits
 
 CLIP_SIGNATURE, EMBED_SIGNATURE = 'clips', 'embed'
@@ -166,23 +169,13 @@ def export_saved_model(model_folder: str, out: str, name: str = 'avmae'):
     if not description.finetune:
         raise ValueError(f'{model_folder}: a pretrained encoder has no classes; finetune it first')
     served = ServedClassifier(load_model(model_folder), description.heads)
-    temporary = f'{out.rstrip("/")}.{os.getpid()}.tmp'
-    try:
-        tf.saved_model.save(served, temporary, signatures=served.functions)
-        write_warmup(temporary, name)
-        write_text(os.path.join(temporary, DESCRIPTION_FILE), description.to_json())
-        tf.io.gfile.rename(temporary, out)
-    finally:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.rmtree(temporary)
-
-
-def versions_in(folder: str) -> list[str]:
-    """The complete SavedModels among the numbered folders in `folder`, the newest last."""
-    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
-    numbers = sorted(int(name.rstrip('/')) for name in names if name.rstrip('/').isdigit())
-    paths = [os.path.join(folder, str(number)) for number in numbers]
-    return [path for path in paths if tf.saved_model.contains_saved_model(path)]
+    with held(out, beside=True):
+        above, itself = os.path.split(out.rstrip('/'))
+        clear_leftovers(above or '.', re.escape(itself))
+        with appearing(out) as temporary:
+            tf.saved_model.save(served, temporary, signatures=served.functions)
+            write_warmup(temporary, name)
+            write_text(os.path.join(temporary, DESCRIPTION_FILE), description.to_json())
 
 
 def latest_version(folder: str) -> str:
@@ -191,7 +184,7 @@ def latest_version(folder: str) -> str:
     Raises:
         ValueError: there is neither.
     """
-    if tf.saved_model.contains_saved_model(folder):
+    if is_complete(folder):
         return folder
     versions = versions_in(folder)
     if not versions:

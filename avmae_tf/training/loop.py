@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from avmae_tf.config import RunSpec
+from avmae_tf.data.locks import holds
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
 from avmae_tf.training.trainer import Trainer
@@ -17,6 +18,7 @@ PICTURE_CLIPS = 4
 Progress = Callable[..., None]  # progress(step, steps, **scalars)
 
 
+@holds('run_folder')
 def train(
     task,
     folder: str,

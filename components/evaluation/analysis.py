@@ -10,6 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tf_example_record
 
 from avmae_tf.data.heads import HEADS, Classes
+from avmae_tf.data.locks import holds
 from avmae_tf.data.records import load_dataset
 from avmae_tf.training.export import describe_served, latest_version
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
@@ -26,6 +27,7 @@ def read_metrics(report: str) -> dict[str, float]:
     return {name: float(values[name]['doubleValue']) for name in names if name in values}
 
 
+@holds('report')
 def analyse(saved_model: str, folder: str, split: str, report: str) -> dict[str, float]:
     """Measures a SavedModel, or the latest version of one, on a split of the records in `folder`.
 

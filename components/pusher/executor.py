@@ -4,38 +4,34 @@ import os
 import time
 from typing import Any
 
-import tensorflow as tf
 from tfx import types
 from tfx.components.pusher import executor
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
-from avmae_tf.training.export import versions_in
+from avmae_tf.data.locks import held
+from avmae_tf.training.identity import identity
+from avmae_tf.training.publish import appearing, clear_leftovers, versions_in
 
-FINGERPRINT = 'fingerprint.pb'  # TensorFlow's, of graph and weights, with an id for each export
+WAIT_SECONDS = 600.0  # for another push into the same folder
 
 
 def push(model: str, folder: str) -> str:
-    """Makes the SavedModel `model` the newest version in `folder`, unless it is; returns it."""
-    versions = versions_in(folder)
-    if versions and _fingerprint(versions[-1]) == _fingerprint(model):
-        return versions[-1]
-    last = int(os.path.basename(versions[-1])) if versions else 0
-    version = os.path.join(folder, str(max(int(time.time()), last + 1)))
-    temporary = f'{version}.{os.getpid()}.tmp'
-    try:
-        io_utils.copy_dir(model, temporary)
-        tf.io.gfile.rename(temporary, version)
-    finally:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.rmtree(temporary)
+    """Makes the SavedModel `model` the newest version in `folder`, unless it is; returns it.
+
+    What killed pushes left in `folder` goes. Into a bucket, one push at a time.
+    """
+    with held(folder, seconds=WAIT_SECONDS):
+        clear_leftovers(folder)
+        versions = versions_in(folder)
+        if versions and identity(versions[-1]) == identity(model):
+            return versions[-1]
+        last = int(os.path.basename(versions[-1])) if versions else 0
+        version = os.path.join(folder, str(max(int(time.time()), last + 1)))
+        with appearing(version) as temporary:
+            io_utils.copy_dir(model, temporary)
     return version
-
-
-def _fingerprint(model: str) -> bytes:
-    with tf.io.gfile.GFile(os.path.join(model, FINGERPRINT), 'rb') as f:
-        return f.read()
 
 
 class Executor(executor.Executor):

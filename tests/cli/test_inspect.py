@@ -10,7 +10,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from matplotlib import pyplot as plt
 
-from avmae_tf.cli import describe
+from avmae_tf.cli.failures import explain
 from avmae_tf.cli.inspect import inspect
 from avmae_tf.config import PRETRAIN_RECIPES
 from avmae_tf.data.examples import FORMATS, write_example
@@ -83,7 +83,7 @@ def test_labels_are_listed_by_head(tmp_path):
 def refused(*arguments) -> str:
     result = CliRunner().invoke(inspect, [str(a) for a in arguments])
     if isinstance(result.exception, ValueError):
-        return describe(result.exception)
+        return explain(result.exception)[0]
     assert result.exit_code == 2, result.output
     return result.output
 

@@ -1,0 +1,89 @@
+"""SavedModels appear whole: a server that looks while one is written sees none, or all of it.
+
+TensorFlow Serving takes a numbered folder with a `saved_model.pb` for a version. On a disk a folder
+is filled under another name and renamed. An object store cannot rename a folder at once: there
+`saved_model.pb` comes last, after everything else has been seen to be there.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from avmae_tf.data.files import is_remote, names_in
+from avmae_tf.training.identity import SAVED_MODEL_FILE
+
+VARIABLES_INDEX = 'variables/variables.index'
+
+
+@contextlib.contextmanager
+def appearing(folder: str) -> Iterator[str]:
+    """A folder of this machine to fill; it becomes `folder` if the block ends without an error."""
+    if is_remote(folder):
+        with tempfile.TemporaryDirectory() as temporary:
+            yield temporary
+            _upload(temporary, folder)
+        return
+    temporary = f'{folder.rstrip("/")}.{os.getpid()}.tmp'
+    try:
+        yield temporary
+        os.rename(temporary, folder)
+    finally:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.rmtree(temporary)
+
+
+def _upload(source: str, target: str):
+    files = sorted(
+        os.path.relpath(os.path.join(above, name), source)
+        for above, _, names in os.walk(source)
+        for name in names
+    )
+    last = [name for name in files if name == SAVED_MODEL_FILE]
+    first = [name for name in files if name != SAVED_MODEL_FILE]
+    for name in first:
+        _copy(source, target, name)
+    for name in first:  # another process may have taken it for what a dead one left
+        there = os.path.join(target, name)
+        if not tf.io.gfile.exists(there) or tf.io.gfile.stat(there).length != os.path.getsize(
+            os.path.join(source, name)
+        ):
+            raise RuntimeError(f'{there}: was changed while it was written; run it again')
+    for name in last:
+        _copy(source, target, name)
+
+
+def _copy(source: str, target: str, name: str):
+    there = os.path.join(target, name)
+    tf.io.gfile.makedirs(os.path.dirname(there))
+    tf.io.gfile.copy(os.path.join(source, name), there, overwrite=True)
+
+
+def is_complete(folder: str) -> bool:
+    """Whether a SavedModel is there with its weights."""
+    return all(
+        tf.io.gfile.exists(os.path.join(folder, name))
+        for name in (SAVED_MODEL_FILE, VARIABLES_INDEX)
+    )
+
+
+def versions_in(folder: str) -> list[str]:
+    """The complete SavedModels among the numbered folders in `folder`, the newest last."""
+    numbers = sorted(int(name) for name in names_in(folder) if re.fullmatch('[0-9]+', name))
+    paths = [os.path.join(folder, str(number)) for number in numbers]
+    return [path for path in paths if is_complete(path)]
+
+
+def clear_leftovers(folder: str, name: str = '[0-9]+'):
+    """Removes what killed processes left of `name`, a pattern, in `folder`.
+
+    No other process may be writing there.
+    """
+    for found in names_in(folder):
+        path = os.path.join(folder, found)
+        half = is_remote(folder) and re.fullmatch(name, found) and not is_complete(path)
+        if half or re.fullmatch(rf'{name}\.[0-9]+\.tmp', found):
+            tf.io.gfile.rmtree(path)
