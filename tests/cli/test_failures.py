@@ -90,7 +90,7 @@ def test_wrong_settings_name_the_field_and_those_that_there_are():
     ('message', 'expected'),
     [
         (
-            '{{function_node __wrapped__SaveV2_device_/job:localhost/replica:0/task:0/device:CPU:0}} '
+            '{{function_node __wrapped__SaveV2_device_/job:localhost/task:0/device:CPU:0}} '
             '/mnt/a b/ck_temp/part-0; No space left on device [Op:SaveV2]',
             ('/mnt/a b/ck_temp/part-0: No space left on device; free some space', 1),
         ),
