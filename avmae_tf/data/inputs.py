@@ -20,7 +20,7 @@ from avmae_tf.config import TrainingConfig
 from avmae_tf.data import augment
 from avmae_tf.data.examples import parse_example
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS
-from avmae_tf.data.records import Dataset
+from avmae_tf.data.records import Dataset, shard_records
 from avmae_tf.data.views import testing_views, training_view, training_window
 
 SHARDS_IN_GROUP = 16
@@ -74,7 +74,7 @@ def shuffled_clips(
             f'{worker.count} workers need at least as many shards, got {num_shards}; '
             'convert with more shards (`avmae convert --shards`)'
         )
-    seed_key = tf.constant(seed, tf.int64)
+    seed_key, of_shards = tf.constant(seed, tf.int64), tf.constant(counts, tf.int64)
     fold_in = tf.random.experimental.stateless_fold_in
     groups_in_epoch = -(-num_own // SHARDS_IN_GROUP)
 
@@ -87,8 +87,8 @@ def shuffled_clips(
     def clips_of(group):
         def clips_in(shard):
             shard_seed = fold_in(tf.stack([seed_key, group // groups_in_epoch]), shard)
-            records = tf.data.TFRecordDataset(tf.gather(tf.constant(paths), shard))
-            return records.enumerate().map(
+            path, count = tf.gather(tf.constant(paths), shard), tf.gather(of_shards, shard)
+            return shard_records(path, count).map(
                 lambda place, record: cut(record, fold_in(shard_seed, place))
             )
 
@@ -178,16 +178,17 @@ def testing_batches(
 
     The last batch is filled up with clips of 'weight' 0; all others have the weight 1.
     """
-    paths = [os.path.join(folder, s.path) for s in dataset.shards(split)]
+    shards = dataset.shards(split)
+    paths = [os.path.join(folder, s.path) for s in shards]
+    counts = tf.constant([s.num_examples for s in shards], tf.int64)
 
-    def prepare(serialized):
+    def prepare(_, serialized):
         clip = parse_example(serialized, dataset.heads)
         views = testing_views(clip, config, num_views, num_crops)
         return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
 
-    clips = tf.data.TFRecordDataset(paths).map(
-        prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
+    records = tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(shard_records)
+    clips = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     missing = -dataset.num_examples(split) % batch_size
     filler = clips.take(1).map(lambda clip: {**clip, 'weight': 0.0}).repeat(missing)
     batches = clips.concatenate(filler).batch(batch_size, drop_remainder=True)

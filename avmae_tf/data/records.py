@@ -3,9 +3,16 @@
 dataset.json                          classes by head, media settings, shards and their counts
 Split-train/clips-00000-of-00004      TFRecord, uncompressed (TFX's layout of a split)
 Split-eval/...
+
+A shard is held to what `dataset.json` promises of it: by its size before the work starts, by the
+checksum of each record and by their number where it is read.
 """
 
+import contextlib
 import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pydantic
 import tensorflow as tf
@@ -15,6 +22,9 @@ from avmae_tf.data.files import write_text
 from avmae_tf.data.heads import HEADS, LABEL, Classes
 
 DATASET_FILE = 'dataset.json'
+REMEDY = 'delete it and run `avmae convert` again, with the same settings'
+DAMAGED = 'damaged shard'  # marks the error of a graph that `damage_named` puts into words
+STAT_THREADS = 32  # in a bucket each takes a round trip
 
 
 class Shard(Spec):
@@ -78,3 +88,77 @@ def load_dataset(folder: str) -> Dataset:
 
 def save_dataset(folder: str, dataset: Dataset):
     write_text(os.path.join(folder, DATASET_FILE), dataset.to_json())
+
+
+def check_sizes(folder: str, dataset: Dataset, splits: Iterable[str]):
+    """Raises ValueError, by name, if shards of `splits` are missing or of another size.
+
+    Older descriptions have no sizes; their shards must be there and hold something.
+    """
+    shards = [shard for split in splits for shard in dataset.shards(split)]
+    with ThreadPoolExecutor(STAT_THREADS) as pool:
+        found = pool.map(lambda shard: _damage(os.path.join(folder, shard.path), shard), shards)
+        damaged = [text for text in found if text]
+    if damaged:
+        more = f' ({len(damaged) - 1} more shards are damaged)' if len(damaged) > 1 else ''
+        raise ValueError(f'{damaged[0]}; {REMEDY}{more}')
+
+
+def _damage(path: str, shard: Shard) -> str | None:
+    try:
+        length = tf.io.gfile.stat(path).length
+    except tf.errors.OpError as error:
+        missing = isinstance(error, tf.errors.NotFoundError)
+        return f'{path}: {"no such shard" if missing else error.message}'
+    if length == 0 or shard.num_bytes not in (None, length):
+        return f'{path}: has {length} bytes, must have {shard.num_bytes or "some"} ({DATASET_FILE})'
+    return None
+
+
+def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
+    """(place, serialized record) of a shard of `count` records, in order.
+
+    One that cannot be read, or is missing from the end, or too many there, is an error of the
+    iterator that `damage_named` names the shard by; TensorFlow's does not.
+    """
+    # Errors end the file early below, and to open a missing file anew would go on for ever.
+    opened = tf.data.FixedLengthRecordDataset(path, record_bytes=1).take(1)
+    records = tf.data.TFRecordDataset(path).ignore_errors()
+    end = tf.data.Dataset.from_tensors('')
+
+    def check(place, record):
+        is_end = tf.equal(tf.strings.length(record), 0)
+        data = [DAMAGED, path, place, count]
+        with tf.control_dependencies(
+            [tf.raw_ops.Assert(condition=tf.equal(is_end, place == count), data=data, summarize=1)]
+        ):
+            return ~is_end
+
+    rest = records.concatenate(end).enumerate().filter(check)
+    return opened.filter(lambda byte: False).enumerate().concatenate(rest)
+
+
+@contextlib.contextmanager
+def damage_named() -> Iterator[None]:
+    """Raises ValueError, in one line, for the errors of `shard_records` inside of the block."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if match := re.search(rf'\[{DAMAGED}\] \[(.*)\] \[(\d+)\] \[(\d+)\]', error.message):
+            path, place, count = match.groups()
+            path = re.sub(r'\\(.)', r'\1', path)
+            lost = f'record {place} of {count}, counted from 0, is damaged or missing'
+            what = f'holds more than its {count} records' if place == count else lost
+            raise ValueError(f'{path}: {what}; {REMEDY}') from None
+        if match := re.search(r'(?:^|\}\} )([^{}]*); No such file', error.message):
+            raise ValueError(f'{match[1]}: no such shard; {REMEDY}') from None
+        raise
+
+
+def check_records(folder: str, dataset: Dataset, split: str):
+    """Reads all records of `split`; raises ValueError that names the first damaged shard."""
+    check_sizes(folder, dataset, [split])
+    with damage_named():
+        for shard in dataset.shards(split):
+            records = shard_records(os.path.join(folder, shard.path), shard.num_examples)
+            records.reduce(0, lambda total, _: total + 1)

@@ -10,7 +10,14 @@ import tensorflow as tf
 
 from avmae_tf.data.examples import measure_example
 from avmae_tf.data.heads import HEADS, Classes
-from avmae_tf.data.records import DATASET_FILE, load_dataset
+from avmae_tf.data.records import (
+    DATASET_FILE,
+    REMEDY,
+    check_sizes,
+    damage_named,
+    load_dataset,
+    shard_records,
+)
 
 TOP_LABELS = 20
 SAMPLE_SEED = 0
@@ -88,14 +95,16 @@ def survey(path: str, num_sample: int = 0, progress: Progress = lambda done, tot
     """
     if tf.io.gfile.isdir(path):
         dataset = load_dataset(path)
-        paths = [os.path.join(path, s.path) for split in dataset.splits.values() for s in split]
         splits = {k: sum(s.num_examples for s in v) for k, v in dataset.splits.items()}
+        held = {split: dataset.shards(split) for split, count in splits.items() if count}
+        check_sizes(path, dataset, held)
+        files = [(os.path.join(path, s.path), s.num_examples) for v in held.values() for s in v]
         result = Survey(splits, dataset.heads)
     else:
-        paths, result = [path], Survey({}, {})
+        files, result = [(path, None)], Survey({}, {})
     total, rng = sum(result.splits.values()), np.random.default_rng(SAMPLE_SEED)
-    for path in paths:
-        for record, clip in _read(path):
+    for file, count in files:
+        for record, clip in _read(file, count):
             _count(result, record, clip)
             place = result.clips - 1  # every record is in the sample with the same chance
             if place >= num_sample:
@@ -107,19 +116,25 @@ def survey(path: str, num_sample: int = 0, progress: Progress = lambda done, tot
     return result
 
 
-def _read(path: str) -> Iterator[tuple[bytes, dict]]:
-    records = tf.data.TFRecordDataset(path).map(
+def _read(path: str, count: int | None) -> Iterator[tuple[bytes, dict]]:
+    """The records of a shard of `count`, or of a file of any number, each with its measures."""
+    if count is None:
+        records = tf.data.TFRecordDataset(path)
+    else:
+        records = shard_records(path, count).map(lambda _, record: record)
+    records = records.map(
         lambda record: (record, measure_example(record)), num_parallel_calls=tf.data.AUTOTUNE
     )
     number = 0
     try:
-        for clip in records.as_numpy_iterator():
-            yield clip
-            number += 1
+        with damage_named():
+            for clip in records.as_numpy_iterator():
+                yield clip
+                number += 1
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         raise ValueError(
             f'{path}: record {number} cannot be read: no file of records, or a damaged one; '
-            'delete it and run `avmae convert` again'
+            f'{REMEDY}'
         ) from None
 
 

@@ -11,7 +11,7 @@ from tfx_bsl.tfxio import tf_example_record
 
 from avmae_tf.data.heads import HEADS, Classes
 from avmae_tf.data.locks import holds
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.records import check_records, load_dataset
 from avmae_tf.training.export import describe_served, latest_version
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
 
@@ -34,11 +34,12 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> dict[str,
     Writes TFMA's report.
 
     Raises:
-        ValueError: the records have other classes than the model.
+        ValueError: the records have other classes than the model, or a shard is damaged.
     """
     saved_model = latest_version(saved_model)
     dataset, served = load_dataset(folder), describe_served(saved_model)
     _check_classes(dataset.heads, served.heads, folder)
+    check_records(folder, dataset, split)  # TFMA passes over what is missing
     shards = dataset.shards(split)
     config = eval_config(Gate(max_loss_of_top1=None), served.heads, served.finetune.loss)
     model = tfma.default_eval_shared_model(saved_model, eval_config=config)

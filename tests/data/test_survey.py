@@ -111,5 +111,5 @@ def test_the_sample_is_drawn_from_all_records_and_always_the_same(folder):
 def test_a_damaged_file_is_named_with_the_record(folder):
     data = (folder / 'train').read_bytes()
     (folder / 'train').write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r'train: record [23] cannot be read: .* `avmae conv'):
+    with pytest.raises(ValueError, match=r'train: record [23] of 6, .* `avmae conv'):
         survey(str(folder))
