@@ -165,6 +165,37 @@ def test_evaluate_reads_and_writes_buckets(machine, bucket, records, exported):
     assert bucket.objects('report/')
 
 
+def assert_complete_at_every_moment(bucket, version: str):
+    """What a server looks for was written after all the rest."""
+    order = bucket.generations(f'{version}/')
+    files = sorted((name for name in order if not name.endswith('/')), key=order.get)
+    assert f'{version}/variables/variables.index' in files
+    assert files[-1] == f'{version}/saved_model.pb'
+
+
+def test_a_server_never_sees_half_an_export(bucket, exported):
+    assert_complete_at_every_moment(bucket, 'serving/1')
+
+
+def test_a_server_never_sees_half_a_push_and_the_next_one_clears_it(machine, bucket, exported):
+    push = 'import sys; from components.pusher.executor import push; print(push(*sys.argv[1:]))'
+
+    def pushed() -> str:
+        command = [sys.executable, '-c', push, f'{exported}/1', bucket.path('pushed')]
+        done = subprocess.run(command, capture_output=True, text=True, env=machine.environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip().removeprefix(bucket.path(''))
+
+    bucket.write('pushed/7/variables/variables.index', b'half')  # a push that was killed
+    bucket.write('pushed/notes/1.txt', b'mine')
+    version = pushed()
+    assert_complete_at_every_moment(bucket, version)
+    before = bucket.generations('pushed/')
+    assert {name.split('/')[1] for name in before} - {''} == {version.split('/')[1], 'notes'}
+    assert pushed() == version
+    assert bucket.generations('pushed/') == before
+
+
 def test_nothing_unfinished_is_left_in_the_bucket(bucket, exported):
     names = [name for name in bucket.objects() if not name.startswith('pretrained/checkpoints/')]
     assert not [name for name in names if 'tmp' in name or 'temp' in name]

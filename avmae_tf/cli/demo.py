@@ -1,6 +1,7 @@
 """`avmae demo`: the whole pipeline on generated clips, in minutes."""
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -12,7 +13,8 @@ TRAIN_CLIPS, EVAL_CLIPS, UNSEEN_SEED = 1024, 256, 1
 MIN_TOP1 = 3 / 16  # three times chance
 
 SETTINGS = """\
-# Written by `avmae demo`. Run it again with: avmae pipeline run --config {path}
+# Written by `avmae demo`, which keeps what you change here.
+# Run it again with: avmae pipeline run --config {path}
 # Relative paths are below the folder of this file.
 name: demo
 root: .
@@ -42,18 +44,38 @@ def demo(workdir: str, min_top1: float):
     Videos, records, masked pretraining, finetuning, evaluation, gate, push; then the pushed model
     names clips that it has never seen. A second run takes from the cache what has not changed.
     """
-    from avmae_tf.data import synthetic
     from avmae_tf.data.files import is_remote
+    from avmae_tf.data.locks import held
 
     if is_remote(workdir):
         raise ValueError(f'--workdir must be a folder of this machine, got {workdir}')
     started = time.monotonic()
     workdir = Path(workdir)
     settings = workdir / 'pipeline.yaml'
-    if workdir.is_dir() and any(workdir.iterdir()) and not settings.exists():
+    others = workdir.is_dir() and any(not path.name.startswith('.') for path in workdir.iterdir())
+    if others and not settings.exists():
         raise ValueError(f'--workdir {workdir}: holds other files; give a new or empty folder')
-    workdir.mkdir(parents=True, exist_ok=True)
-    settings.write_text(SETTINGS.format(path=settings, min_top1=min_top1))
+    with held(str(workdir)):
+        if is_edited(settings):
+            source = click.get_current_context().get_parameter_source('min_top1')
+            if source is not click.core.ParameterSource.DEFAULT:
+                raise ValueError(f'--min-top1: {settings} was edited; set its gate.min_top1')
+            console.say(f'{settings} was edited and is kept')
+        else:
+            settings.write_text(SETTINGS.format(path=settings, min_top1=min_top1))
+        _demo(workdir, settings, started)
+
+
+def is_edited(settings: Path) -> bool:
+    """Whether the file is there, and is not as some `avmae demo` wrote it."""
+    if not settings.exists():
+        return False
+    fields = (re.escape(part) for part in SETTINGS.format(path='\0', min_top1='\0').split('\0'))
+    return not re.fullmatch('.*'.join(fields), settings.read_text(errors='replace'))
+
+
+def _demo(workdir: Path, settings: Path, started: float):
+    from avmae_tf.data import synthetic
 
     console.say('Generated clips', heading=True)
     with console.progress('clips', 'clips') as report:

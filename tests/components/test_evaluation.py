@@ -85,14 +85,15 @@ def test_the_gate_becomes_thresholds():
     assert found['map'].value_threshold.lower_bound.value == 0.3
 
 
-def test_no_gate_is_no_threshold():
-    assert not any(t.ByteSize() for t in thresholds(Gate(max_loss_of_top1=None)).values())
+def test_whatever_the_gate_a_model_must_have_been_measured_on_a_clip():
+    found = {k: t for k, t in thresholds(Gate(max_loss_of_top1=None)).items() if t.ByteSize()}
+    assert list(found) == ['clips'] and found['clips'].value_threshold.lower_bound.value == 1
 
 
 def test_the_gate_of_actions_bounds_their_accuracy():
     config = eval_config(Gate(min_action=0.2), ('noun', 'verb'))
     found = {name: t for name, t in names_and_thresholds(config) if t.ByteSize()}
-    assert list(found) == ['action']
+    assert list(found) == ['action', 'clips']
     assert found['action'].value_threshold.lower_bound.value == 0.2
     assert found['action'].change_threshold.absolute.value == -0.05
 
