@@ -12,7 +12,7 @@ from avmae_tf.data import synthetic
 
 @pytest.fixture
 def demo(monkeypatch, tmp_path):
-    """Calls the verb, which stops where its pipeline would run; returns (settings, what it said)."""
+    """Calls the verb, which stops where its pipeline would run: its settings, words and error."""
 
     def stop(path):
         raise KeyError('stop')
