@@ -102,6 +102,8 @@ class _Run:
     def _collect(self, block: av.AudioFrame | None, time_line: TimeLine):
         try:
             blocks = self._resampler.resample(block)
+        except MemoryError:
+            raise
         except av.FFmpegError:  # channels that libav cannot mix to mono
             time_line.errors += 1
             return

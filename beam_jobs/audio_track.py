@@ -46,7 +46,7 @@ def read_sound(path: str, start_us: int, end_us: int, spec: MediaSpec) -> Sound 
     """
     from_us = start_us - PREROLL_US
     for seek_us in seeks(from_us):
-        with open_media(path) as media:
+        with open_media(path, end_us) as media:
             media.check(spec)
             stream = media.stream(AUDIO)
             if stream is None:

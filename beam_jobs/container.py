@@ -31,9 +31,14 @@ FORMATS = (
     'wav,w64,aiff,au,caf,mp3,aac,ac3,eac3,dts,truehd,flac,amr,tta,wv,ape,'
     'gif,apng,image2,image2pipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe'
 )
+STEP_SECONDS = 10  # of a file; getting so much further is progress
 MAX_PIXELS = 8192 * 4608  # a corrupt header must not make the decoder allocate gigabytes
 
 av.logging.set_level(None)
+
+
+def on_progress():
+    """Called for each STEP_SECONDS of a file that are read; a worker sets its timers anew."""
 
 
 class Reason(str, enum.Enum):
@@ -47,6 +52,9 @@ class Reason(str, enum.Enum):
     OUT_OF_RANGE = 'out_of_range'  # the segment starts after the end of the file
     TOO_SHORT = 'too_short'  # shorter than `min_seconds`; a still picture
     TOO_LONG = 'too_long'  # longer than MAX_SECONDS: give start and end
+    CRASHED = 'crashed'  # the decoder did, on this file
+    TIMED_OUT = 'timed_out'  # opening or decoding takes longer than ClipLimits allow, or for ever
+    OUT_OF_MEMORY = 'out_of_memory'  # it takes more than ClipLimits allow
     INTERNAL_ERROR = 'internal_error'  # none of the above: a fault in this code, please report
 
 
@@ -77,6 +85,9 @@ def as_unusable(path: str):
         raise
     except FileNotFoundError as error:
         raise UnusableClip(Reason.MISSING, f'{path}: no such file') from error
+    except MemoryError as error:
+        what = 'decoding takes more memory than memory_mb allows'
+        raise UnusableClip(Reason.OUT_OF_MEMORY, f'{path}: {what}') from error
     except (TypeError, AttributeError, NameError, AssertionError, LookupError) as error:
         what = f'{type(error).__name__}: {error}'
         raise UnusableClip(Reason.INTERNAL_ERROR, f'{path}: {what}') from error
@@ -86,7 +97,8 @@ def as_unusable(path: str):
 
 
 @contextlib.contextmanager
-def open_media(path: str) -> Iterator['Media']:
+def open_media(path: str, until_us: float = 0) -> Iterator['Media']:
+    """The file, to be read up to a time."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(contextlib.closing(_open(path)))
         container = stack.enter_context(
@@ -94,7 +106,7 @@ def open_media(path: str) -> Iterator['Media']:
                 file, container_options={'format_whitelist': FORMATS}, metadata_errors='replace'
             )
         )
-        yield Media(path, container)
+        yield Media(path, container, until_us)
 
 
 def seeks(target_us: int) -> Iterator[int | None]:
@@ -111,6 +123,7 @@ class Media:
 
     path: str
     container: av.container.InputContainer
+    until_us: float  # what is read beyond is no progress
     errors: int = 0  # packets that did not decode, frames that decoded with errors
     channel_order: list[int] | None = None  # of the sound, where it is not libav's
 
@@ -149,6 +162,10 @@ class Media:
             raise UnusableClip(Reason.TOO_SHORT, f'{self.path}: a still picture')
         if not any(self.stream(modality) for modality in MODALITIES):
             raise UnusableClip(Reason.UNREADABLE, f'{self.path}: neither video nor audio in it')
+        for stream in filter(None, map(self.stream, MODALITIES)):
+            if stream.frames > self.container.size > 0:
+                what = f'claims {stream.frames} frames in {self.container.size} bytes'
+                raise UnusableClip(Reason.UNREADABLE, f'{self.path}: {what}')
         for modality in MODALITIES:
             if modality in spec.required and self.stream(modality) is None:
                 raise UnusableClip(
@@ -191,15 +208,26 @@ class Media:
             at_seconds = (seek_us + (self.container.start_time or 0)) / SECOND_US
             try:
                 self.container.seek(int(at_seconds / stream.time_base), stream=stream)
+            except MemoryError:
+                raise
             except av.FFmpegError:
                 return
         try:
-            yield from self.container.demux(stream)
+            yield from self._with_progress(self.container.demux(stream), self.clock(stream))
         except av.InvalidDataError:
             self.errors += 1
             yield av.Packet()
         except IndexError:  # PyAV 17.1 at the end of a file in which a stream appeared on the way
             yield av.Packet()
+
+    def _with_progress(self, packets: Iterator, clock: Callable) -> Iterator[av.Packet]:
+        step_us = STEP_SECONDS * SECOND_US
+        next_us = step_us
+        for packet in packets:
+            if packet.pts is not None and next_us <= clock(packet.pts) <= self.until_us:
+                next_us = clock(packet.pts) + step_us
+                on_progress()
+            yield packet
 
     def decode(self, stream, packet: av.Packet) -> list:
         """Frames that `packet` completes; damage is counted and skipped."""
@@ -207,6 +235,8 @@ class Media:
             frames = stream.codec_context.decode(packet if packet.size else None)
         except av.EOFError:
             return []
+        except MemoryError:  # is an FFmpegError too
+            raise
         except av.FFmpegError:
             self.errors += 1
             return []

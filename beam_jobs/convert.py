@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from avmae_tf.config import MediaSpec
+from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.examples import EXAMPLE
 from avmae_tf.data.files import check_folder, is_remote, write_text, written
 from avmae_tf.data.locks import holds
@@ -92,6 +92,7 @@ def convert(
     *,
     num_shards: int | None = None,
     record_format: str = EXAMPLE,
+    limits: ClipLimits = ClipLimits(),
     make_pipeline: Callable[[], beam.Pipeline] = local_pipeline,
     progress: Progress = lambda done, total: None,
 ) -> Summary:
@@ -101,7 +102,8 @@ def convert(
         Held: another process works in `out`.
         ValueError: `out` holds the records of another job or is a file, or no clip could be used.
     """
-    plans, job = plan_shards(manifest, num_shards), job_of(manifest, media, record_format)
+    plans = plan_shards(manifest, num_shards)
+    job = job_of(manifest, media, record_format, limits)
     _claim(out, plans, job)
     _clear(os.path.join(out, WORK))
     write_text(os.path.join(out, PLAN_FILE), plan_report(manifest).to_json())

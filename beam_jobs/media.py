@@ -9,6 +9,7 @@ HDR video is not tone-mapped.
 import math
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from avmae_tf.config import MediaSpec
 from beam_jobs.audio_track import read_sound
@@ -22,9 +23,10 @@ __all__ = [
     'Reason',
     'Status',
     'UnusableClip',
+    'Wanted',
     'decode_clip',
     'decode_clips',
-    'is_cut_out',
+    'decode_wanted',
 ]
 
 MAX_START_US = 10**9 * SECOND_US  # what libav can seek to
@@ -33,6 +35,14 @@ LENGTH_SLACK_SECONDS = 2.0  # by which a cut-out segment may be too long
 MAX_SKIP_SECONDS = 10  # a gap between segments that is decoded; a longer one is sought over
 
 Segment = tuple[float | None, float | None]
+
+
+class Wanted(NamedTuple):
+    """A segment of a video, or the whole of a file that turns out to be that segment alone."""
+
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    may_be_cut_out: bool = False
 
 
 def decode_clip(
@@ -81,7 +91,18 @@ def decode_clips(
     yield from (outcomes[index] for index in sorted(outcomes))
 
 
-def is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
+def decode_wanted(
+    path: str, wanted: Sequence[Wanted], spec: MediaSpec
+) -> Iterator[Clip | UnusableClip]:
+    """As `decode_clips`."""
+    segments = [
+        (None, None) if may_be_cut_out and _is_cut_out(path, start, end) else (start, end)
+        for start, end, may_be_cut_out in wanted
+    ]
+    yield from decode_clips(path, segments, spec)
+
+
+def _is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
     """Whether the file is that segment of a video alone, not the video.
 
     So it is where the file ends before the segment does and is about as long as it.
@@ -90,7 +111,7 @@ def is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
         end_seconds - END_SLACK_SECONDS, end_seconds - start_seconds + LENGTH_SLACK_SECONDS
     )
     try:
-        with as_unusable(path), open_media(path) as media:
+        with as_unusable(path), open_media(path, too_long * SECOND_US) as media:
             return media.ends_before(too_long * SECOND_US)
     except UnusableClip:
         return False  # decoding it will say why

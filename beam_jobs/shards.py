@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from avmae_tf.config import MediaSpec
+from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.examples import EXAMPLE
 from avmae_tf.data.files import NAME_ERRORS, to_bytes, written
 from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
@@ -44,6 +44,7 @@ class Job:
     videos: str
     fingerprint: str
     provenance: str
+    limits: ClipLimits = ClipLimits()  # do not change a record, and so not the fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +98,19 @@ class ShardReport:
         return json.dumps(dataclasses.asdict(self))
 
 
-def job_of(manifest: Manifest, media: MediaSpec, record_format: str = EXAMPLE) -> Job:
+def job_of(
+    manifest: Manifest,
+    media: MediaSpec,
+    record_format: str = EXAMPLE,
+    limits: ClipLimits = ClipLimits(),
+) -> Job:
     fingerprint, provenance = (
         hashlib.sha256(f'{text}\n{media.to_json()}\n{record_format}'.encode()).hexdigest()[:16]
         for text in (manifest.fingerprint, manifest.provenance)
     )
-    return Job(media, manifest.heads, record_format, manifest.videos, fingerprint, provenance)
+    return Job(
+        media, manifest.heads, record_format, manifest.videos, fingerprint, provenance, limits
+    )
 
 
 def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[ShardPlan]:

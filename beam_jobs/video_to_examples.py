@@ -19,7 +19,7 @@ from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.examples import write_example
 from avmae_tf.data.files import to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
-from beam_jobs.media import Clip, Reason, UnusableClip, decode_clips, is_cut_out
+from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
 from beam_jobs.shards import (
     NOTED_FIELDS,
     SET_ASIDE_FIELDS,
@@ -31,6 +31,7 @@ from beam_jobs.shards import (
     read_rows,
 )
 from beam_jobs.videos import no_such_file
+from beam_jobs.workers import decode_clips
 
 rows_done = collections.Counter()  # by shard, of this process: for its progress line alone
 
@@ -48,20 +49,20 @@ def convert_rows(
             for row in rows:
                 yield row, UnusableClip(Reason.MISSING, no_such_file(row, path)), None
             continue
-        segments = [_segment(path, row) for row in rows]
-        for row, clip in zip(rows, decode_clips(path, segments, job.media), strict=True):
+        wanted = [_wanted(row) for row in rows]
+        clips = decode_clips(path, wanted, job.media, job.limits)
+        for row, clip in zip(rows, clips, strict=True):
             if isinstance(clip, UnusableClip):
                 yield row, clip, None
             else:
                 yield row, _record(job, row, clip, indices), clip
 
 
-def _segment(path: str, row: Row) -> tuple[float | None, float | None]:
+def _wanted(row: Row) -> Wanted:
     """Which part of its file a row is."""
-    whole = row.holds == SEGMENT_FILE or (
-        row.holds == EITHER_FILE and is_cut_out(path, row.start, row.end)
-    )
-    return (None, None) if whole else (row.start, row.end)
+    if row.holds == SEGMENT_FILE:
+        return Wanted()
+    return Wanted(row.start, row.end, may_be_cut_out=row.holds == EITHER_FILE)
 
 
 def _record(job: Job, row: Row, clip: Clip, indices: dict[str, dict[str, int]]) -> bytes:

@@ -206,7 +206,7 @@ def read_pictures(
         UnusableClip: by `spec`, the streams alone rule the file out.
     """
     for seek_us in seeks(segments[0][0]):
-        with open_media(path) as media:
+        with open_media(path, max(end_us for _, end_us in segments)) as media:
             media.check(spec)
             stream = media.stream(VIDEO)
             if stream is None:

@@ -72,6 +72,19 @@ def clips(out: str, train: int, num_eval: int, seed: int):
     show_default=True,
     help='tf.train.Example, or the SequenceExample of loaders built on DMVR; all of it reads both.',
 )
+@click.option(
+    '--clip-seconds',
+    default=60.0,
+    show_default=True,
+    help='Time to open a file, and for each 10 s of it; a clip that takes longer is set aside.',
+)
+@click.option('--clip-cpu-seconds', default=30.0, show_default=True, help='The same for CPU time.')
+@click.option(
+    '--clip-memory-mb',
+    default=1024,
+    show_default=True,
+    help='Memory for decoding a clip; one that takes more is set aside.',
+)
 @click.option('--runner', help="Beam's runner; threads of this machine if unset.")
 @click.option('--dry-run', is_flag=True, help='Report what there is to convert, and stop.')
 @click.option('--json', 'as_json', is_flag=True, help='Print the report as JSON.')
@@ -89,6 +102,9 @@ def convert(
     shards,
     require,
     record_format,
+    clip_seconds,
+    clip_cpu_seconds,
+    clip_memory_mb,
     runner,
     dry_run,
     as_json,
@@ -103,7 +119,7 @@ def convert(
     Options of Apache Beam follow after `--`.
     """
     from avmae_tf.cli import plans
-    from avmae_tf.config import MODALITIES, MediaSpec
+    from avmae_tf.config import MODALITIES, ClipLimits, MediaSpec
     from beam_jobs.datasets import plan_dataset
     from beam_jobs.plan_report import report as report_of
 
@@ -116,6 +132,9 @@ def convert(
     required = MODALITIES if require == 'both' else (require,)
     media = MediaSpec(
         frames_per_second=fps, shorter_side_px=side, required=required, min_seconds=min_seconds
+    )
+    limits = ClipLimits(
+        seconds=clip_seconds, cpu_seconds=clip_cpu_seconds, memory_mb=clip_memory_mb
     )
     manifest = plan_dataset(
         videos,
@@ -144,6 +163,7 @@ def convert(
             media,
             num_shards=shards,
             record_format=record_format,
+            limits=limits,
             make_pipeline=make_pipeline,
             progress=report,
         )

@@ -28,6 +28,7 @@ from avmae_tf.config.base import (
 )
 from avmae_tf.config.data import (
     AudioSpec,
+    ClipLimits,
     MediaSpec,
     PatchGrid,
     VideoSpec,
@@ -92,6 +93,7 @@ __all__ = [
     'AugmentSpec',
     'BackboneSpec',
     'Bottleneck',
+    'ClipLimits',
     'ColourJitter',
     'Count',
     'DecoderSpec',

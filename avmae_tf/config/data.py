@@ -30,6 +30,17 @@ class MediaSpec(Spec):
     min_seconds: Positive = 0.5
 
 
+class ClipLimits(Spec):
+    """What decoding a clip may take; a clip that wants more is set aside.
+
+    Time and CPU time are for opening a file, and anew for each 10 s of it that are read.
+    """
+
+    seconds: Positive = 60.0
+    cpu_seconds: Positive = 30.0
+    memory_mb: Count = 1024
+
+
 class PatchGrid(Spec):
     """An input tensor cut into patches without overlap; the grid's first axis is the slowest."""
 

@@ -11,6 +11,7 @@ from avmae_tf.data.files import fingerprint
 from beam_jobs import (
     audio_runs,
     audio_track,
+    channels,
     clip,
     container,
     video_to_examples,
@@ -24,7 +25,7 @@ SPLITS = ('train', 'eval')
 
 def _source_fingerprint() -> str:
     """A hash of the code that decides what is in a record: decoding and writing it."""
-    decoding = (media_files, container, video_track, audio_track, audio_runs, clip)
+    decoding = (media_files, container, video_track, audio_track, audio_runs, channels, clip)
     return fingerprint(m.__file__ for m in (*decoding, video_to_examples, examples))
 
 
