@@ -4,22 +4,32 @@ Shapes: C classes, S seconds.
 """
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS, NOUN, VERB
-from avmae_tf.training.export import (
+from avmae_tf.training.export import describe_served, latest_version
+from avmae_tf.training.serving import (
     CLIP_SIGNATURE,
     EMBED_SIGNATURE,
-    describe_served,
-    latest_version,
+    FRAME_RATE,
+    FRAMES,
+    HAS,
+    SOUND,
     output_keys,
+    reason_of,
 )
+from avmae_tf.training.warmup import to_wav
 from beam_jobs.media import Clip, UnusableClip, decode_clip
 
 ACTION_SCORES, EVENTS = 'action_scores', 'events'
+
+
+class Refused(Exception):
+    """Why the model does not answer."""
 
 
 class ServedModel:
@@ -35,46 +45,62 @@ class ServedModel:
     def predict(self, path: str, top: int) -> dict:
         """What a clip shows and sounds like; {'clip', 'error'} where it cannot be decoded.
 
+        All of them with {'has_video', 'has_audio'}, what the clip had.
+
         One head       {'clip', 'scores': [[label, score], ...]}, the best `top` of them
         several heads  {'clip', 'noun_scores': ..., 'verb_scores': ..., 'action_scores': ...};
                        an action is the verb, a space, and the noun
         events         {'clip', 'events': [[first second, end, label], ...]}: runs of seconds
         """
+        return self._answer(path, lambda clip: self._found(clip, top))
+
+    def embed(self, path: str) -> dict:
+        """{'clip', 'embedding': [...], 'has_video', 'has_audio'}, or {'clip', 'error'}."""
+
+        def found(clip):
+            return {'embedding': self._call(EMBED_SIGNATURE, clip)['embedding'][0].tolist()}
+
+        return self._answer(path, found)
+
+    def _answer(self, path: str, found: Callable[[Clip], dict]) -> dict:
         try:
             clip = decode_clip(path, self.media)
+            answer = found(clip)
         except UnusableClip as error:
             return {'clip': path, 'error': error.detail}
+        except Refused as error:
+            return {'clip': path, 'error': f'{path}: {error}'}
+        has = {VIDEO: bool(clip.frames), AUDIO: bool(len(clip.waveform))}
+        return {'clip': path, **answer, **{HAS[modality]: has[modality] for modality in HAS}}
+
+    def _found(self, clip: Clip, top: int) -> dict:
         if EVENT in self.heads:
-            return {'clip': path, EVENTS: self._events(clip)}
+            return {EVENTS: self._events(clip)}
         answer = self._call(CLIP_SIGNATURE, clip)
         keys = {head: output_keys(head, self.heads)[0] for head in self.heads}
-        scores = {head: answer[key][0].numpy() for head, key in keys.items()}
+        scores = {head: answer[key][0] for head, key in keys.items()}
         found = {keys[h]: best_classes(scores[h], self.heads[h], top) for h in self.heads}
         if {NOUN, VERB} <= set(self.heads):
             pairs = np.outer(scores[NOUN], scores[VERB]).ravel()
             actions = [f'{verb} {noun}' for noun in self.heads[NOUN] for verb in self.heads[VERB]]
             found[ACTION_SCORES] = best_classes(pairs, actions, top)
-        return {'clip': path, **found}
-
-    def embed(self, path: str) -> dict:
-        """{'clip', 'embedding': [...]}, or {'clip', 'error'}."""
-        try:
-            clip = decode_clip(path, self.media)
-        except UnusableClip as error:
-            return {'clip': path, 'error': error.detail}
-        answer = self._call(EMBED_SIGNATURE, clip)
-        return {'clip': path, 'embedding': answer['embedding'][0].numpy().tolist()}
+        return found
 
     def _call(self, signature: str, clip: Clip, start: int = 0, end: int | None = None):
-        """The answer to a part of a clip, in whole seconds."""
+        """The answer to a part of a clip, in whole seconds; raises Refused if there is none."""
         rate = self.media.frames_per_second
         frames = clip.frames[round(start * rate) : None if end is None else round(end * rate)]
         samples = slice(start * SAMPLE_RATE_HZ, None if end is None else end * SAMPLE_RATE_HZ)
-        return self.model.signatures[signature](
-            frames=tf.constant([frames], tf.string, shape=[1, len(frames)]),
-            frames_per_second=tf.constant([rate]),
-            waveform=tf.constant(clip.waveform[None, samples].astype(np.float32) / 32768.0),
-        )
+        inputs = {
+            FRAMES: tf.constant([frames], tf.string, shape=[1, len(frames)]),
+            FRAME_RATE: tf.constant([rate]),
+            SOUND: tf.constant([to_wav(clip.waveform[samples])]),
+        }
+        try:
+            answer = self.model.signatures[signature](**inputs)
+        except tf.errors.InvalidArgumentError as error:
+            raise Refused(reason_of(error)) from None
+        return {key: value.numpy() for key, value in answer.items()}
 
     def _events(self, clip: Clip) -> list[list]:
         """Runs of seconds of one class: the model sees ten seconds at a time, the last ones last.
@@ -86,7 +112,7 @@ class ServedModel:
         for start in range(0, seconds, EVENT_SECONDS):
             start = max(min(start, seconds - EVENT_SECONDS), 0)
             scores = self._call(CLIP_SIGNATURE, clip, start, start + EVENT_SECONDS)['scores'][0]
-            classes += scores.numpy().argmax(axis=-1)[len(classes) - start :].tolist()
+            classes += scores.argmax(axis=-1)[len(classes) - start :].tolist()
         return runs([self.heads[EVENT][index] for index in classes[:seconds]])
 
 

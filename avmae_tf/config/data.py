@@ -29,6 +29,11 @@ class MediaSpec(Spec):
     required: tuple[Modality, ...] = MODALITIES  # a clip that lacks one of these is set aside
     min_seconds: Positive = 0.5
 
+    @property
+    def stored_side_px(self) -> int:
+        """Shorter side of the frames as they are stored: even, for their colours."""
+        return 2 * round(self.shorter_side_px / 2)
+
 
 class ClipLimits(Spec):
     """What decoding a clip may take; a clip that wants more is set aside.
@@ -82,7 +87,7 @@ class VideoSpec(PatchGrid):
     sampling: Literal['stride', 'segments'] = 'stride'
     frames_per_second: Positive = 6.25  # stride 4 at 25 frames per second
     size_px: Count = 224
-    resize_px: Count | None = None  # shorter side of what is cropped; as it is stored if unset
+    resize_px: Count | None = None  # shorter side of what is cropped; if unset, of the records
     patch: tuple[Count, Count, Count] = (2, 16, 16)  # tubelet: frames, rows, columns
 
     @property

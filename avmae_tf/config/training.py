@@ -18,7 +18,7 @@ from avmae_tf.config.base import (
     Spec,
     one_of,
 )
-from avmae_tf.config.data import AudioSpec, VideoSpec
+from avmae_tf.config.data import AudioSpec, MediaSpec, VideoSpec
 from avmae_tf.config.model import (
     BackboneSpec,
     Bottleneck,
@@ -101,6 +101,18 @@ class TrainingConfig(Spec):
     def inputs(self, modality: str):
         """The spec of a modality's input tensor."""
         return {VIDEO: self.video, AUDIO: self.audio}[modality]
+
+    def on(self, media: MediaSpec):
+        """These settings on records made as `media` says: crops are measured in their frames.
+
+        Where `video.resize_px` is unset it becomes their shorter side. Frames of other sizes, in
+        other records or sent to a served model, then show what those of that size would.
+        """
+        if self.video.resize_px is not None:
+            return self
+        # Unchecked: a crop may be larger than frames of records, which are then enlarged.
+        video = self.video.model_copy(update={'resize_px': media.stored_side_px})
+        return self.model_copy(update={'video': video})
 
     @pydantic.field_validator('modalities')
     @classmethod

@@ -3,7 +3,8 @@
 A record is a tf.train.Example, or, for loaders built on DMVR such as the authors', a
 tf.train.SequenceExample with frames and waveform in feature lists. Both are read by one function:
 the messages share their first field, so that the context of the one is the features of the other.
-Keys are those of MediaSequence / DMVR. A missing modality is an empty list, never a missing key.
+Keys are those of MediaSequence / DMVR. A missing modality is an empty list, never a missing key:
+what a record must have is decided here, in `_fault`.
 A clip has labels by head: what a classifier of its own is trained on.
 Shapes: F stored frames, S samples at 16 kHz, k labels of a head.
 """
@@ -14,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.data import checks
 from avmae_tf.data.heads import HEADS, LABEL
+from avmae_tf.data.sound import INT16_SCALE, resample
 
 KEY = 'clip/key'
 LABEL_INDEX = 'clip/label/index'
@@ -26,7 +29,7 @@ FRAMES = 'image/encoded'  # one JPEG each; DMVR: a feature each
 FRAME_RATE = 'image/fps'
 WAVEFORM = 'WAVEFORM/feature/bytes'  # one value: little-endian int16 samples
 WAVEFORM_FLOATS = 'WAVEFORM/feature/floats'  # DMVR: all samples in one feature, in [-1, 1]
-SAMPLE_RATE = 'audio/sample_rate'
+SAMPLE_RATE = 'audio/sample_rate'  # 16 kHz if it is not given
 VALID_SAMPLES = 'audio/valid_samples'
 STATUS = 'media/status'
 FINGERPRINT = 'pipeline/fingerprint'
@@ -39,11 +42,11 @@ _PARSED = {  # feature: dtype, of everything the input pipeline reads beside lab
     WAVEFORM_FLOATS: tf.float32,
     START_US: tf.int64,
     END_US: tf.int64,
+    SAMPLE_RATE: tf.int64,
 }
 _PARSED_LISTS = {FRAMES: tf.string, WAVEFORM_FLOATS: tf.float32}
 BYTES_PER_SAMPLE = 2
 EXAMPLE, DMVR = FORMATS = ('example', 'dmvr')
-INT16_SCALE = 32768.0
 
 
 def label_index_key(head: str) -> str:
@@ -142,52 +145,105 @@ def _first_of(values: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.size(values) > 0, lambda: values, lambda: others)
 
 
-def parse_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
-    """One serialized record to its key, labels, frames [F] (JPEG), rate, waveform [S].
+def read_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
+    """One serialized record to its key, labels, frames [F] (JPEG), rate, waveform [S], fault.
 
-    Labels are {head: int64 [k]} of the `heads` asked for; the waveform is float32 in [-1, 1].
-    Records of others may lack the key, and the rate: it follows from the clip's times, or from the
-    length of its sound.
+    Labels are {head: int64 [k]} of the `heads` asked for; the waveform is float32 in [-1, 1] at
+    16 kHz, resampled from another `audio/sample_rate`. Records of others may lack the key, and the
+    frame rate: it follows from the clip's times, or from the length of its sound. The fault is a
+    sentence that names a field, its value and the rule, '' if there is none; what is no record at
+    all is an error of TensorFlow.
     """
     parsed = _parse(serialized, {label_index_key(head): tf.int64 for head in heads})
-    samples = tf.reshape(tf.io.decode_raw(parsed[WAVEFORM], tf.int16), [-1])
-    waveform = _first_of(tf.cast(samples, tf.float32) * (1 / INT16_SCALE), parsed[WAVEFORM_FLOATS])
+    measured = _measure(parsed)
+    rate_hz, fault = measured['sample_rate_hz'], _fault(serialized, parsed, measured)
+
+    def sound():
+        samples = tf.reshape(tf.io.decode_raw(parsed[WAVEFORM], tf.int16), [-1])
+        samples = tf.cast(samples, tf.float32) * (1 / INT16_SCALE)
+        return resample(_first_of(samples, parsed[WAVEFORM_FLOATS]), rate_hz)
+
     return {
         'key': tf.strings.reduce_join(parsed[KEY]),
         'labels': {head: parsed[label_index_key(head)] for head in heads},
         'frames': parsed[FRAMES],
-        'frames_per_second': _frame_rate(parsed, tf.size(waveform)),
-        'waveform': waveform,
+        'frames_per_second': measured['frames_per_second'],
+        'waveform': tf.cond(fault == '', sound, lambda: tf.zeros([0])),
+        'fault': fault,
     }
+
+
+def parse_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
+    """As `read_example`; a record with a fault is an InvalidArgumentError that says it."""
+    clip = read_example(serialized, heads)
+    fault = clip.pop('fault')
+    sentence = ['record', clip['key'], fault]
+    with tf.control_dependencies([tf.debugging.Assert(fault == '', sentence)]):
+        return tf.nest.map_structure(tf.identity, clip)
 
 
 def measure_example(serialized: tf.Tensor) -> dict:
     """What there is to count in one serialized record; its media stay undecoded.
 
     Labels of all heads as {head: int64 [k]}, their texts as {head: string [k]} (none where the
-    writer left them out), num_frames, frames_per_second, num_samples and sample_rate_hz.
+    writer left them out), num_frames, frames_per_second, num_samples, sample_rate_hz, and the
+    fault as of `read_example`.
     """
     indices = {label_index_key(head): tf.int64 for head in HEADS}
     texts = {label_text_key(head): tf.string for head in HEADS}
-    parsed = _parse(serialized, {**indices, **texts, SAMPLE_RATE: tf.int64})
-    num_bytes = tf.reduce_sum(tf.strings.length(parsed[WAVEFORM]))
-    num_samples = num_bytes // BYTES_PER_SAMPLE + tf.size(parsed[WAVEFORM_FLOATS])
+    parsed = _parse(serialized, {**indices, **texts})
+    measured = _measure(parsed)
     return {
         'labels': {head: parsed[label_index_key(head)] for head in HEADS},
         'texts': {head: parsed[label_text_key(head)] for head in HEADS},
-        'num_frames': tf.size(parsed[FRAMES]),
-        'frames_per_second': _frame_rate(parsed, num_samples),
-        'num_samples': num_samples,
-        'sample_rate_hz': tf.concat([parsed[SAMPLE_RATE], [SAMPLE_RATE_HZ]], axis=0)[0],
+        **measured,
+        'fault': _fault(serialized, parsed, measured),
     }
 
 
-def _frame_rate(parsed: dict[str, tf.Tensor], num_samples: tf.Tensor) -> tf.Tensor:
-    span_us = tf.reduce_sum(parsed[END_US]) - tf.reduce_sum(parsed[START_US])
+def _measure(parsed: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    num_bytes = tf.reduce_sum(tf.strings.length(parsed[WAVEFORM]))
+    num_samples = num_bytes // BYTES_PER_SAMPLE + tf.size(parsed[WAVEFORM_FLOATS])
+    rate_hz = tf.concat([parsed[SAMPLE_RATE], [SAMPLE_RATE_HZ]], axis=0)[0]
+    span_us = _span_us(parsed)
     seconds = tf.where(
         span_us > 0,
         tf.cast(span_us, tf.float32) / 1e6,
-        tf.cast(num_samples, tf.float32) / SAMPLE_RATE_HZ,
+        tf.cast(num_samples, tf.float32) / tf.cast(rate_hz, tf.float32),
     )
-    derived = tf.cast(tf.size(parsed[FRAMES]), tf.float32) / seconds
-    return tf.concat([parsed[FRAME_RATE], [derived]], axis=0)[0]
+    num_frames = tf.size(parsed[FRAMES])
+    derived = tf.math.divide_no_nan(tf.cast(num_frames, tf.float32), seconds)
+    return {
+        'num_frames': num_frames,
+        'frames_per_second': tf.concat([parsed[FRAME_RATE], [derived]], axis=0)[0],
+        'num_samples': num_samples,
+        'sample_rate_hz': rate_hz,
+    }
+
+
+def _span_us(parsed: dict[str, tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_sum(parsed[END_US]) - tf.reduce_sum(parsed[START_US])
+
+
+def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
+    """What a record lacks or contradicts; '' if nothing."""
+    num_samples, rate_hz = measured['num_samples'], measured['sample_rate_hz']
+    sound, floats = parsed[WAVEFORM], parsed[WAVEFORM_FLOATS]
+    num_bytes = tf.reduce_sum(tf.strings.length(sound))
+    faults = (
+        checks.key_fault(serialized, parsed[FRAMES], FRAMES),
+        checks.key_fault(serialized, (sound, floats), WAVEFORM, WAVEFORM_FLOATS),
+        checks.first_broken(
+            (
+                (tf.size(sound) <= 1) & (num_bytes % BYTES_PER_SAMPLE == 0),
+                f'{WAVEFORM}: must be one value, of int16 samples, got ', tf.size(sound),
+                ' values of ', num_bytes, ' bytes',
+            ),
+        ),
+        checks.frame_rate_fault(measured['num_frames'], measured['frames_per_second'], FRAME_RATE),
+        checks.rate_fault(rate_hz, SAMPLE_RATE),
+        checks.length_fault(num_samples, rate_hz, WAVEFORM),
+        checks.times_fault(num_samples, rate_hz, _span_us(parsed), SAMPLE_RATE),
+        checks.level_fault(floats, WAVEFORM_FLOATS),
+    )  # fmt: skip
+    return checks.first_of(*faults)

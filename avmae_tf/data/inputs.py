@@ -141,7 +141,7 @@ def training_batches(
 
     `start` counts this worker's clips that earlier runs have already seen.
     """
-    shards = dataset.shards('train')
+    shards, config = dataset.shards('train'), config.on(dataset.media)
 
     def cut(record, seed):
         clip = parse_example(record, dataset.heads)
@@ -181,6 +181,7 @@ def testing_batches(
     shards = dataset.shards(split)
     paths = [os.path.join(folder, s.path) for s in shards]
     counts = tf.constant([s.num_examples for s in shards], tf.int64)
+    config = config.on(dataset.media)
 
     def prepare(_, serialized):
         clip = parse_example(serialized, dataset.heads)

@@ -128,8 +128,10 @@ def _read(path: str, count: int | None) -> Iterator[tuple[bytes, dict]]:
     number = 0
     try:
         with damage_named():
-            for clip in records.as_numpy_iterator():
-                yield clip
+            for record, clip in records.as_numpy_iterator():
+                if clip['fault']:
+                    raise ValueError(f'{path}: record {number}: {clip["fault"].decode()}')
+                yield record, clip
                 number += 1
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         raise ValueError(

@@ -5,12 +5,16 @@ Frames are uint8 until a batch is complete: a quarter of the memory to copy.
 Shapes: F stored frames, T frames of a view, H and W stored height and width.
 """
 
+import functools
+
 import tensorflow as tf
 
 from avmae_tf.config import VideoSpec
 
 CENTRE = (0.5, 0.5)
 JPEG_BLOCK_PX = 16  # of a picture whose colours are stored at half its width
+MAX_STEP = 1.25  # stored pixels to one of the view; from more, pixels between two would be lost
+DECODER_RATIOS = (1, 2, 4, 8)
 
 
 def frame_indices(start_seconds, num_stored, stored_rate, spec: VideoSpec) -> tf.Tensor:
@@ -51,8 +55,29 @@ def crop_window(size, spec: VideoSpec, corner, scale=(1.0, 1.0)) -> tf.Tensor:
 
 
 def decode_frames(jpegs: tf.Tensor, spec: VideoSpec, corner, scale=(1.0, 1.0)) -> tf.Tensor:
-    """JPEGs [T] to uint8 [T, size_px, size_px, 3], resized only where `crop_window` asks for it."""
-    window = crop_window(tf.io.extract_jpeg_shape(jpegs[0])[:2], spec, corner, scale)
+    """JPEGs [T] to uint8 [T, size_px, size_px, 3], resized only where `crop_window` asks for it.
+
+    They may be of several sizes; where they are much larger than the view they are reduced without
+    aliasing.
+    """
+    sizes = tf.stack([tf.io.extract_jpeg_shape(x)[:2] for x in tf.unstack(jpegs, spec.num_frames)])
+    window = crop_window(sizes[0], spec, corner, scale)
+    alike = tf.reduce_all(sizes == sizes[0])
+    small = tf.reduce_max(window[2:]) <= round(MAX_STEP * spec.size_px)
+    frames = tf.cond(
+        alike & small,
+        lambda: _decode_alike(jpegs, spec, window),
+        lambda: tf.map_fn(
+            lambda x: _decode_reduced(*x, spec, corner, scale),
+            (jpegs, sizes),
+            fn_output_signature=tf.uint8,
+        ),
+    )
+    return tf.ensure_shape(frames, spec.input_shape)
+
+
+def _decode_alike(jpegs: tf.Tensor, spec: VideoSpec, window: tf.Tensor) -> tf.Tensor:
+    """The same window of JPEGs [T] of one size."""
     # Decoded from the start of a block and cut afterwards: the decoder, told to cut within one,
     # copies row by row what it has just written, a fifth of its time.
     inside = window[1] % JPEG_BLOCK_PX
@@ -69,8 +94,26 @@ def decode_frames(jpegs: tf.Tensor, spec: VideoSpec, corner, scale=(1.0, 1.0)) -
     frames = tf.stack([decode(jpeg) for jpeg in tf.unstack(jpegs, num=spec.num_frames)])
     frames = frames[:, :, inside:]
     wanted = [spec.size_px, spec.size_px]
-    frames = tf.cond(tf.reduce_all(window[2:] == spec.size_px), lambda: frames, resized)
-    return tf.ensure_shape(frames, spec.input_shape)
+    return tf.cond(tf.reduce_all(window[2:] == spec.size_px), lambda: frames, resized)
+
+
+def _decode_reduced(jpeg: tf.Tensor, size, spec: VideoSpec, corner, scale) -> tf.Tensor:
+    """The view of one JPEG of `size` [H, W], uint8 [size_px, size_px, 3].
+
+    The decoder divides by a power of two as far as the view allows, which spares it time and
+    memory; the rest is resized, with a low-pass where it gets smaller.
+    """
+    steps = tf.reduce_min(crop_window(size, spec, corner, scale)[2:]) // spec.size_px
+
+    def decode(ratio):
+        window = crop_window(-(-size // ratio), spec, corner, scale)
+        return tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, ratio=ratio)
+
+    branches = [functools.partial(decode, ratio) for ratio in DECODER_RATIOS]
+    chosen = tf.reduce_sum(tf.cast(steps >= DECODER_RATIOS, tf.int32)) - 1
+    frame = tf.switch_case(tf.maximum(chosen, 0), branches)
+    frame = tf.image.resize(frame, [spec.size_px, spec.size_px], antialias=True)
+    return tf.cast(tf.clip_by_value(frame, 0.0, 255.0) + 0.5, tf.uint8)
 
 
 def blank_frames(spec: VideoSpec) -> tf.Tensor:

@@ -14,8 +14,9 @@ from avmae_tf.training.checkpoints import (
     RunState,
     describe_model,
 )
-from avmae_tf.training.export import DESCRIPTION_FILE, WARMUP_FILE, describe_served
+from avmae_tf.training.export import DESCRIPTION_FILE, describe_served
 from avmae_tf.training.summary import summarise
+from avmae_tf.training.warmup import WARMUP_FILE
 
 _VALUE, _SLOT = '/.ATTRIBUTES/VARIABLE_VALUE', '.OPTIMIZER_SLOT'
 

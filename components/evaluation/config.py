@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from avmae_tf.config import Spec
 from avmae_tf.data import examples
 from avmae_tf.data.heads import EVENT, HEADS, LABEL, NOUN, VERB
-from avmae_tf.training.export import output_keys
+from avmae_tf.training.serving import output_keys
 from components.evaluation import metrics
 
 ACTION, TOP1, TOP5, MAP, D_PRIME = METRICS = ('action', 'top1', 'top5', 'map', 'dprime')

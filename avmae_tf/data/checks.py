@@ -1,0 +1,193 @@
+"""What a clip must be to be answered: every bound, and the sentence that says which one it breaks.
+
+A request stays below four times the CPU time and memory of one with as many frames of 1920 x 1080:
+what a JPEG costs follows from its pixels, its scans and its bytes, and all three are read of every
+frame before any is decoded.
+
+Shapes: F frames, S samples.
+"""
+
+import tensorflow as tf
+
+MAX_FRAMES = 18_000  # of a clip: ten minutes at 30 a second
+MAX_SECONDS = 600  # of sound
+FRAME_RATES = (0.01, 1000.0)  # per second
+SAMPLE_RATES_HZ = (4_000, 192_000)
+MAX_AMPLITUDE = 2.0  # full scale is 1; sound that was decoded from MP3 goes a little beyond it
+MAX_FRAME_PIXELS = 2**22  # 1920 x 1080 twice
+MAX_FRAME_BYTES = 2**21  # of a JPEG
+MAX_FRAME_SCANS = 12  # of a JPEG; encoders write ten where they write progressive ones
+SHORTEST_SPAN_US = 10_000  # of a clip whose times say something; others write 0 and 1
+TIMES_SLACK = (0.25, 0.1)  # by which sound may miss a clip's times: a part of them, and seconds
+
+_START_OF_JPEG, _START_OF_SCAN = b'\xff\xd8\xff', b'\xff\xda'
+
+
+def first_broken(*rules) -> tf.Tensor:
+    """The sentence of the first rule that is broken, '' if none.
+
+    A rule is whether it holds, a scalar, and the parts of its sentence, texts and numbers.
+    """
+    found = tf.constant('')
+    for holds, *parts in reversed(rules):
+        texts = [tf.convert_to_tensor(part) for part in parts]
+        texts = [x if x.dtype == tf.string else tf.strings.as_string(x, shortest=True)
+                 if x.dtype.is_floating else tf.strings.as_string(x) for x in texts]  # fmt: skip
+        found = tf.where(holds, found, tf.strings.join(texts))
+    return found
+
+
+def first_of(*faults: tf.Tensor) -> tf.Tensor:
+    """The first that is not ''."""
+    return first_broken(*((fault == '', fault) for fault in faults))
+
+
+def within(value: tf.Tensor, bounds: tuple) -> tf.Tensor:
+    """Whether a number is finite and between `bounds`."""
+    low, high = (tf.cast(bound, value.dtype) for bound in bounds)
+    return (value >= low) & (value <= high)
+
+
+def attempt(work, inputs, fallback):
+    """`work(*inputs)`, or `fallback` where any of its operations fails: stock operations only.
+
+    Both are structures of tensors of the same kinds.
+    """
+    done = tf.data.Dataset.from_tensors(inputs).map(work).ignore_errors()
+    done = done.concatenate(tf.data.Dataset.from_tensors(fallback)).take(1)
+    return done.with_options(_plain()).get_single_element()
+
+
+def _plain() -> tf.data.Options:
+    """Without rewriting the graph of a data set that is made for one element."""
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return options
+
+
+def key_fault(serialized: tf.Tensor, values, *keys: str) -> tf.Tensor:
+    """Whether a record that holds no `values` lacks all of these keys, where one may be empty."""
+
+    def look():
+        # As it is written in both messages: the tag of a map's key, its length, its text.
+        fields = '|'.join(f'\\x0a\\x{len(key):02x}{key}' for key in keys)
+        return tf.strings.regex_full_match(serialized, rf'\C*({fields})\C*')
+
+    has_none = tf.add_n([tf.size(x) for x in tf.nest.flatten(values)]) == 0
+    there = tf.cond(has_none, look, lambda: True)
+    return first_broken(
+        (there, f'{keys[0]}: this key is missing; a clip without has an empty list')
+    )
+
+
+def frame_rate_fault(num_frames: tf.Tensor, frames_per_second: tf.Tensor, name: str) -> tf.Tensor:
+    """What is wrong with the rate of frames in a field of this name; '' if nothing, or no frame."""
+    low, high = FRAME_RATES
+    return first_broken((
+        (num_frames == 0) | within(frames_per_second, FRAME_RATES),
+        f'{name}: must be a number from {low:g} to {high:g}, got ', frames_per_second,
+    ))  # fmt: skip
+
+
+def frames_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
+    """What is wrong with JPEGs [F] in a field of this name; '' if nothing.
+
+    Nothing is decoded. What JPEGs say of their size is read as the decoder will read it.
+    """
+    count = tf.size(frames)
+    sizes = tf.strings.length(frames)
+    begins = tf.strings.substr(frames, 0, len(_START_OF_JPEG)) == _START_OF_JPEG
+    first = _first_false(begins)
+    large = _first_false(sizes <= MAX_FRAME_BYTES)
+    fault = first_broken(
+        (count <= MAX_FRAMES, f'{name}: at most {MAX_FRAMES} frames a clip, got ', count),
+        (
+            first == count,
+            f'{name}[', first, "]: must be a JPEG ('' only after the last frame), got ",
+            _at(sizes, first), ' bytes of something else',
+        ),
+        (
+            large == count,
+            f'{name}[', large, f']: at most {MAX_FRAME_BYTES} bytes, got ', _at(sizes, large),
+        ),
+    )  # fmt: skip
+    return tf.cond((fault == '') & (count > 0), lambda: _header_fault(frames, name), lambda: fault)
+
+
+def _header_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
+    def measure(index, jpeg):
+        height, width, _ = tf.unstack(tf.cast(tf.io.extract_jpeg_shape(jpeg), tf.int64))
+        pieces = tf.strings.split([jpeg], _START_OF_SCAN).row_lengths()[0]
+        return index, height, width, tf.cast(pieces, tf.int64) - 1
+
+    count = tf.size(frames, out_type=tf.int64)
+    headers = tf.data.Dataset.from_tensor_slices(frames).enumerate().map(measure).ignore_errors()
+    none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int64),) * 4)
+    readable = headers.batch(count).concatenate(none).take(1).with_options(_plain())
+    index, height, width, scans = readable.get_single_element()
+
+    damaged = _first_false(index == tf.range(tf.size(index, out_type=tf.int64)))
+    large = _first_false(height * width <= MAX_FRAME_PIXELS)
+    costly = _first_false(scans <= MAX_FRAME_SCANS)
+    readable = tf.size(index)
+    return first_broken(
+        (large == readable, f'{name}[', _at(index, large), f']: at most {MAX_FRAME_PIXELS} '
+         'pixels, got ', _at(width, large), ' x ', _at(height, large)),
+        (costly == readable, f'{name}[', _at(index, costly), f']: at most {MAX_FRAME_SCANS} scans '
+         'in a JPEG, got ', _at(scans, costly)),
+        (readable == tf.size(frames), f'{name}[', damaged, ']: a JPEG with a damaged header'),
+    )  # fmt: skip
+
+
+def _first_false(holds: tf.Tensor) -> tf.Tensor:
+    """Place of the first False in [F], F if there is none."""
+    places = tf.where(holds, tf.size(holds), tf.range(tf.size(holds)))
+    return tf.reduce_min(tf.concat([places, [tf.size(holds)]], axis=0))
+
+
+def _at(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """The value at `place`, 0 if that is beyond the end."""
+    return tf.reduce_sum(values[place : place + 1])
+
+
+def rate_fault(rate_hz: tf.Tensor, name: str) -> tf.Tensor:
+    """What is wrong with the sample rate in a field of this name; '' if nothing."""
+    low, high = SAMPLE_RATES_HZ
+    return first_broken((
+        within(rate_hz, SAMPLE_RATES_HZ),
+        f'{name}: sound is taken from {low} to {high} Hz, and resampled to 16000 Hz, got ',
+        rate_hz, ' Hz',
+    ))  # fmt: skip
+
+
+def length_fault(num_samples: tf.Tensor, rate_hz: tf.Tensor, name: str) -> tf.Tensor:
+    """What is wrong with so many samples in a field of this name; '' if nothing."""
+    seconds = tf.cast(num_samples, tf.float32) / tf.cast(rate_hz, tf.float32)
+    return first_broken(
+        (seconds <= MAX_SECONDS, f'{name}: at most {MAX_SECONDS} s of sound, got ', seconds, ' s')
+    )
+
+
+def level_fault(samples: tf.Tensor, name: str) -> tf.Tensor:
+    """What is wrong with float samples [S]; '' if nothing."""
+    wild = tf.reduce_sum(tf.cast(~(tf.abs(samples) <= MAX_AMPLITUDE), tf.int32))
+    return first_broken((
+        wild == 0,
+        f'{name}: samples must be finite and in [-1, 1], got ', wild,
+        f' that are not, or beyond {MAX_AMPLITUDE:g}',
+    ))  # fmt: skip
+
+
+def times_fault(num_samples, rate_hz, span_us, name: str) -> tf.Tensor:
+    """Whether so many samples at `rate_hz` contradict a clip of `span_us`; '' where it has none."""
+    span = tf.cast(span_us, tf.float32) / 1e6
+    samples, rate = tf.cast(num_samples, tf.float32), tf.cast(rate_hz, tf.float32)
+    share, seconds = TIMES_SLACK
+    fits = tf.abs(samples / rate - span) <= share * span + seconds
+    seen = tf.cast(tf.round(tf.math.divide_no_nan(samples, span)), tf.int64)
+    return first_broken((
+        (num_samples == 0) | (span_us < SHORTEST_SPAN_US) | fits,
+        f'{name}: ', rate_hz, ' Hz contradicts the times of the clip, by which it has ', seen,
+        ' samples a second',
+    ))  # fmt: skip
