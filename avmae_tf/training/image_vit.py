@@ -4,6 +4,8 @@ The file is the public `.npz`: 'embedding/kernel' [rows, columns, 3, D], 'Transf
 learned table of positions for a square of patches behind a class token.
 """
 
+import zipfile
+
 import numpy as np
 
 from avmae_tf.config import AUDIO, VIDEO, BackboneSpec, FinetuneConfig, Shared
@@ -24,8 +26,11 @@ class _Weights:
 
     def __init__(self, path: str):
         self.path = path
-        with open_binary(path) as f:
-            self.arrays = dict(np.load(f))
+        try:
+            with open_binary(path) as f:
+                self.arrays = dict(np.load(f))
+        except (ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+            raise ValueError(f'{path}: {error}; give an augreg ViT as .npz') from None
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.arrays:

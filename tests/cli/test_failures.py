@@ -1,5 +1,6 @@
 """One line for every failure: whose it is, the cause, the path and the remedy."""
 
+import contextlib
 import errno
 import json
 import os
@@ -143,13 +144,35 @@ def test_a_full_disk_is_said_with_path_and_remedy_whoever_writes():
     assert explained(with_python)[1] == 1
 
 
-def test_what_is_written_whole_names_its_file_when_it_cannot_be(tmp_path):
+@contextlib.contextmanager
+def files_of_at_most(size: int):
+    """A disk, as it were, that is full after so many bytes of each file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        text, code = explained(lambda: write_text(f'{tmp_path}/a.txt', 'x' * 100_000))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_conversion_that_finds_the_disk_full_says_so_in_one_line_and_goes_on(
+    clips, tmp_path, capfd
+):
+    from beam_jobs.convert import convert
+    from beam_jobs.datasets import plan_dataset
+
+    manifest, out = plan_dataset(str(clips.parent), str(clips)), str(tmp_path / 'out')
+    with files_of_at_most(20_000):
+        text, code = explained(lambda: convert(manifest, out, MediaSpec(shorter_side_px=32)))
+    assert text.startswith(f'{out}/work/clips-') and ': File too large; raise the limit' in text
+    assert code == 1 and 'what is done is kept' in text
+    assert 'Traceback' not in capfd.readouterr().err
+    assert convert(manifest, out, MediaSpec(shorter_side_px=32)).clips == 64
+
+
+def test_what_is_written_whole_names_its_file_when_it_cannot_be(tmp_path):
+    with files_of_at_most(1000):
+        text, code = explained(lambda: write_text(f'{tmp_path}/a.txt', 'x' * 100_000))
     assert text.startswith(f'{tmp_path}/a.txt: File too large; raise the limit') and code == 1
     assert os.listdir(tmp_path) == []
 

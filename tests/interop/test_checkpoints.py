@@ -253,3 +253,45 @@ def test_import_scenic_takes_the_names_of_two_heads(tmp_path, finetune_config):
     again = load_model(str(tmp_path / 'model'))
     assert again.head_sizes == {'noun': 3, 'verb': 2}
     np.testing.assert_array_equal(again.head.kernel, model.head.kernel)
+
+
+def extension(inner: bytes, kind: int = 1) -> bytes:
+    return struct.pack('>BIb', 0xC9, len(inner), kind) + inner
+
+
+def nested_extensions(depth: int) -> bytes:
+    inner = b'\xc0'
+    for _ in range(depth):
+        inner = extension(inner)
+    return inner
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'\x81\xa1a' * 100_000,  # maps in maps
+        b'\x81\xa1a' + b'\x91' * 100_000,  # lists in lists
+        b'\x81\xa1a' + nested_extensions(300),
+        b'\xdf\xff\xff\xff\xff\xa1a\x01',  # four thousand million pairs
+        b'\x81\xa1a\xdd\xff\xff\xff\xff\x01',  # as many in a list
+        b'\x81\xa1a\xc6\xff\xff\xff\xff\x01',  # as many bytes
+        b'\x81\xa1a' + extension(pack([[2**40, 2**20], 'float32', b'\x00' * 4])),
+        b'\x81\xa1a' + extension(pack([[1], 'object', b'\x00' * 8])),
+        b'\x81\xa1a' + extension(pack([[1], 'float9', b'\x00' * 4])),
+        b'\x81\xa1a' + extension(pack([1, 2])),
+        pack({CHUNKED: True, 'shape': 3, 'chunks': 'x'}),
+        pack({CHUNKED: True, 'shape': {'0': 2**40}, 'chunks': {'0': np.zeros(3)}}),
+    ],
+)
+def test_forged_files_are_one_error_at_once(tmp_path, content):
+    path = tmp_path / 'checkpoint'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f'^{path}: .*; give a whole flax checkpoint file'):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.parametrize('params', [{'params': {'params': np.zeros(2)}}, {'params': {}}])
+def test_parameters_that_are_none_are_no_crash(tmp_path, params):
+    path = tmp_path / 'checkpoint'
+    path.write_bytes(pack(params))
+    assert set(read_parameters(str(path))) <= {'params'}

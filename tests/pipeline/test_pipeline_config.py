@@ -49,7 +49,10 @@ def test_paths_of_a_file_in_a_bucket_are_in_that_bucket(tmp_path):
     ('text', 'message'),
     [
         (GOOD.replace('recipe: demo', 'recipe: dome'), 'pretrain: .*must be one of .*dome'),
-        (GOOD + 'colour: red', 'p.yaml: colour: '),
+        (
+            GOOD + 'colour: red',
+            'p.yaml: colour: no such field; there is name, root, data',
+        ),
         (GOOD.replace('epochs: 3', 'epochs: -3'), 'pretrain.schedule.epochs: '),
         (GOOD.replace('name: demo', 'name: De Mo'), 'p.yaml: name: '),
         (
@@ -85,3 +88,27 @@ def test_half_a_manifest_is_written_anew(clips, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r'nowhere.yaml: No such file'):
         load_config(str(tmp_path / 'nowhere.yaml'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a: ' + '[' * 100_000, 'line 1 nests deeper than 20 levels'),
+        ('\n'.join(' ' * i + 'a:' for i in range(100)), 'line 21 nests deeper than 20'),
+        ('a0: &a0 [x]\n' + '\n'.join(f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 9)}]'
+                                     for i in range(1, 12)), 'more than 20 aliases'),
+        ('a: &a {b: [*a]}', r'\*a refers to itself'),
+        ('a: ' + 'x' * 300_000, 'at most 262144 characters'),
+        ('a: "\x00"', 'not YAML'),
+    ],
+)  # fmt: skip
+def test_yaml_that_would_never_end_is_refused_at_once(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f'^{tmp_path}/p.yaml: .*{message}'):
+        load_config(write(tmp_path, text))
+
+
+def test_settings_may_be_shared_by_an_alias(tmp_path):
+    shared = GOOD.replace('epochs: 3}', 'epochs: &e 3}').replace(
+        'finetune: demo', 'finetune: {recipe: demo, schedule: {epochs: *e}}'
+    )
+    assert load_config(write(tmp_path, shared)).finetune.schedule.epochs == 3
