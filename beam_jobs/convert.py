@@ -195,6 +195,8 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
                     path=report.path,
                     num_examples=report.num_examples,
                     num_bytes=report.num_bytes,
+                    num_labelled=report.num_labelled,
+                    num_several=report.num_several,
                 )
             )
             contents.update(f'{report.path} {report.digest}\n'.encode())

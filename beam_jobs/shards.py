@@ -89,6 +89,8 @@ class ShardReport:
     path: str
     fingerprint: str
     num_examples: int = 0
+    num_labelled: int = 0
+    num_several: int = 0
     num_bytes: int = 0
     digest: str = ''
     set_aside: list[dict] = dataclasses.field(default_factory=list)  # by SET_ASIDE_FIELDS

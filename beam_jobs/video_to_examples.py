@@ -18,6 +18,7 @@ from apache_beam.metrics import Metrics
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.examples import write_example
 from avmae_tf.data.files import to_unicode, write_text
+from avmae_tf.data.labelled import has_several, is_labelled
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
 from beam_jobs.shards import (
@@ -130,6 +131,8 @@ class WriteShard(beam.DoFn):
                     fields = (row.key, row.path, ' '.join(clip.status))
                     report.noted.append(_named(NOTED_FIELDS, fields))
                 report.num_examples += 1
+                report.num_labelled += is_labelled(row.labels, self.job.heads)
+                report.num_several += has_several(row.labels)
                 Metrics.counter('convert', 'clips').inc()
         report.num_bytes, report.digest = tf.io.gfile.stat(temporary).length, digest.hexdigest()
         tf.io.gfile.rename(temporary, path, overwrite=True)

@@ -26,6 +26,7 @@ from avmae_tf.training.checkpoints import RunFolder
 from avmae_tf.training.export import export_saved_model
 from avmae_tf.training.tasks import FinetuneTask
 from beam_jobs.media import decode_clip
+from components.evaluation.analysis import read_left_out
 
 MEDIA = MediaSpec(shorter_side_px=32)
 SECONDS, RATE_HZ = 2, 16_000
@@ -110,7 +111,7 @@ def kind(request):
 
 @pytest.fixture(scope='module')
 def folder(kind, finetune_config, tmp_path_factory):
-    """Records, and a classifier after two steps on them; the scalars of its test."""
+    """Records, and a classifier after two steps on them; the scalars of its test, what it said."""
     folder = tmp_path_factory.mktemp('kind')
     dataset = write_records(folder / 'records', kind)
     config = finetune_config.replace(
@@ -119,7 +120,7 @@ def folder(kind, finetune_config, tmp_path_factory):
         schedule={**finetune_config.schedule.model_dump(), 'batch_size': 4, 'epochs': 1},
         **{'several labels': {'loss': 'sigmoid'}, 'events': TEN_SECONDS}.get(kind, {}),
     )
-    run = RunFolder(str(folder / 'run'))
+    run, said = RunFolder(str(folder / 'run')), []
     scalars = loop.train(
         FinetuneTask(config, dataset),
         str(folder / 'records'),
@@ -127,10 +128,11 @@ def folder(kind, finetune_config, tmp_path_factory):
         run=RunSpec(steps_per_loop=2),
         initialise=draw_weights,
         strategy=tf.distribute.OneDeviceStrategy('CPU:0'),
+        say=said.append,
     )
     assert all(map(np.isfinite, scalars.values())) and len(scalars) >= 3
     export_saved_model(run.model, str(folder / 'saved'))
-    return folder, scalars
+    return folder, scalars, said
 
 
 @pytest.fixture(scope='module')
@@ -139,12 +141,16 @@ def served(folder):
 
 
 @pytest.fixture(scope='module')
-def metrics(folder):
-    """What `avmae evaluate --json` prints."""
+def evaluated(folder):
+    """What `avmae evaluate --json` does."""
     paths = {'--model': 'saved', '--data': 'records', '--out': 'report'}
     arguments = [x for option, name in paths.items() for x in (option, str(folder[0] / name))]
-    done = CliRunner().invoke(evaluate, [*arguments, '--json'], catch_exceptions=False)
-    return json.loads(done.stdout.splitlines()[-1])
+    return CliRunner().invoke(evaluate, [*arguments, '--json'], catch_exceptions=False)
+
+
+@pytest.fixture(scope='module')
+def metrics(evaluated):
+    return json.loads(evaluated.stdout)
 
 
 @pytest.fixture(scope='module')
@@ -169,6 +175,9 @@ def of_one_label(labels, scores):
 
 
 def of_several_labels(labels, scores):
+    labelled = [i for i, clip in enumerate(labels) if len(clip)]
+    assert len(labelled) < len(labels)
+    labels, scores = [labels[i] for i in labelled], scores[labelled]
     hot = np.array([one_hot(tf.constant(clip), scores.shape[1]) for clip in labels])
     best = scores.argsort(axis=1)[:, ::-1]
     area = roc_auc_score(hot, scores)
@@ -211,6 +220,15 @@ def test_metrics_are_those_of_the_served_scores(metrics, expected):
     assert list(metrics) == list(expected)
     assert metrics == pytest.approx(expected, abs=1e-6)
     assert all(0 < value < 1 for name, value in metrics.items() if name.startswith('top1'))
+
+
+def test_clips_without_a_label_are_left_out_and_told(folder, evaluated, labels_and_outputs):
+    without = sum(not len(clip) for clip in next(iter(labels_and_outputs[0].values())))
+    note = f'{without} clip{"s" if without > 1 else ""} without a label left out'
+    assert (note in evaluated.stderr) == bool(without)
+    said = [line for line in folder[2] if 'without a label' in line]
+    assert len(said) == bool(without) and (not said or f'{note} of eval' in said[0])
+    assert read_left_out(str(folder[0] / 'report')) == without
 
 
 def test_training_tests_what_tfma_measures(folder, metrics):

@@ -145,16 +145,28 @@ def evaluate(model, data, split, out, as_json):
     """Measure a SavedModel with TensorFlow Model Analysis.
 
     One label a clip: Top-1, Top-5, mAP. Several: d' as well. Nouns and verbs: Top-1 and Top-5 of
-    each, and action accuracy. Events: Top-1 and Top-5 of every second.
+    each, and action accuracy. Events: Top-1 and Top-5 of every second. Clips without a label are
+    left out, and said.
     """
     import json
+    import math
 
+    from avmae_tf.data.labelled import say_left_out
     from components.evaluation.analysis import analyse
+    from components.evaluation.metrics import Undefined
 
-    metrics = analyse(model, data, split, out)
+    metrics, left_out = analyse(model, data, split, out)
+    note = say_left_out(left_out) if left_out else ''
     if as_json:
-        console.echo(json.dumps(metrics))
+        for name, value in metrics.items():
+            if isinstance(value, Undefined):
+                console.say(f'{name:10} {value}')
+        if note:
+            console.say(note)
+        console.echo(json.dumps({k: v if math.isfinite(v) else None for k, v in metrics.items()}))
         return
     for name, value in metrics.items():
         console.echo(f'{name:10} {value:.4f}')
+    if note:
+        console.echo(note)
     console.echo(f'report in {out}')

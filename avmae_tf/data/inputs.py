@@ -11,7 +11,7 @@ Shapes: B clips of a batch, T frames, C classes.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +20,8 @@ from avmae_tf.config import TrainingConfig
 from avmae_tf.data import augment
 from avmae_tf.data.examples import parse_example
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS
-from avmae_tf.data.records import Dataset, shard_records
+from avmae_tf.data.labelled import only_labelled
+from avmae_tf.data.records import Dataset, Shard, shard_records
 from avmae_tf.data.views import testing_views, training_view, training_window
 
 SHARDS_IN_GROUP = 16
@@ -61,12 +62,21 @@ def shuffle(clips: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
 
 
 def shuffled_clips(
-    paths: list[str], counts: list[int], cut: Callable, *, seed: int, start: int, worker: Worker
+    paths: list[str],
+    counts: list[int],
+    cut: Callable,
+    *,
+    seed: int,
+    start: int,
+    worker: Worker,
+    keep: Callable | None = None,
+    kept: list[int] | None = None,
 ) -> tf.data.Dataset:
     """Endless `cut(record, clip_seed)` of `worker`'s records, from its `start`-th on.
 
     What is cut out of a record waits in the window that is shuffled, so it should be small. A
-    clip's seed [2] is a function of `seed`, the epoch and the clip's place in its shard.
+    clip's seed [2] is a function of `seed`, the epoch and the clip's place in its shard. Where
+    `keep(record)` leaves some out, `kept` counts those of each shard that stay.
     """
     num_shards, num_own = len(paths), len(range(worker.index, len(paths), worker.count))
     if not num_own:
@@ -88,9 +98,10 @@ def shuffled_clips(
         def clips_in(shard):
             shard_seed = fold_in(tf.stack([seed_key, group // groups_in_epoch]), shard)
             path, count = tf.gather(tf.constant(paths), shard), tf.gather(of_shards, shard)
-            return shard_records(path, count).map(
-                lambda place, record: cut(record, fold_in(shard_seed, place))
-            )
+            records = shard_records(path, count)
+            if keep:
+                records = records.filter(lambda place, record: keep(record))
+            return records.map(lambda place, record: cut(record, fold_in(shard_seed, place)))
 
         clips = tf.data.Dataset.from_tensor_slices(shards_of(group)).interleave(
             clips_in,
@@ -100,10 +111,10 @@ def shuffled_clips(
         )
         return shuffle(clips, tf.stack([seed_key, group + 1]))
 
-    group, skip = 0, start
+    kept, group, skip = kept or counts, 0, start
     if worker.count == 1:
-        group, skip = start // sum(counts) * groups_in_epoch, start % sum(counts)
-    while skip >= (size := int(np.take(counts, shards_of(tf.constant(group, tf.int64))).sum())):
+        group, skip = start // sum(kept) * groups_in_epoch, start % sum(kept)
+    while skip >= (size := int(np.take(kept, shards_of(tf.constant(group, tf.int64))).sum())):
         group, skip = group + 1, skip - size
     return tf.data.Dataset.counter(tf.constant(group, tf.int64)).flat_map(clips_of).skip(skip)
 
@@ -118,11 +129,20 @@ def targets(labels: dict[str, tf.Tensor], dataset: Dataset) -> dict[str, tf.Tens
     by_head = {}
     for head, classes in dataset.heads.items():
         if head == EVENT:
-            by_second = tf.ensure_shape(labels[head], [EVENT_SECONDS])
+            missing = EVENT_SECONDS * tf.cast(tf.size(labels[head]) == 0, tf.int32)
+            none = tf.fill([missing], tf.constant(-1, tf.int64))  # an unlabelled clip: all 0
+            by_second = tf.ensure_shape(tf.concat([labels[head], none], 0), [EVENT_SECONDS])
             by_head[head] = tf.one_hot(by_second, len(classes))
         else:
             by_head[head] = one_hot(labels[head], len(classes))
     return by_head
+
+
+def _keep(dataset: Dataset, shards: Iterable[Shard], labelled: bool) -> Callable | None:
+    """What leaves out records without a label, where there are such records."""
+    if labelled and any(shard.num_labelled != shard.num_examples for shard in shards):
+        return only_labelled(dataset.heads)
+    return None
 
 
 def training_batches(
@@ -133,15 +153,17 @@ def training_batches(
     batch_size: int,
     start: int = 0,
     worker: Worker = Worker(),
+    labelled: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches of the split 'train': inputs by modality, targets by head.
 
     Frames are uint8, for `normalise` on the device. Targets are 'label', 'noun', 'verb' [B, C] or
     'event' [B, seconds, C], float32: those of the dataset's heads.
 
-    `start` counts this worker's clips that earlier runs have already seen.
+    `start` counts this worker's clips that earlier runs have already seen. `labelled` leaves out
+    clips without a label, which nothing counts then.
     """
-    shards, config = dataset.shards('train'), config.on(dataset.media)
+    shards, config = dataset.shards('train', labelled=labelled), config.on(dataset.media)
 
     def cut(record, seed):
         clip = parse_example(record, dataset.heads)
@@ -159,6 +181,8 @@ def training_batches(
         seed=config.seed,
         start=start,
         worker=worker,
+        keep=_keep(dataset, shards, labelled),
+        kept=[s.count(labelled) for s in shards],
     )
     batches = clips.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.batch(batch_size, drop_remainder=True).prefetch(BATCHES_AHEAD)
@@ -173,24 +197,28 @@ def testing_batches(
     num_views: int,
     num_crops: int = 1,
     split: str = 'eval',
+    labelled: bool = False,
 ) -> tf.data.Dataset:
     """Every clip of `split` once, in the order of the shards, with a leading axis of views.
 
-    The last batch is filled up with clips of 'weight' 0; all others have the weight 1.
+    The last batch is filled up with clips of 'weight' 0; all others have the weight 1. `labelled`
+    leaves out clips without a label.
     """
-    shards = dataset.shards(split)
+    shards = dataset.shards(split, labelled=labelled)
     paths = [os.path.join(folder, s.path) for s in shards]
     counts = tf.constant([s.num_examples for s in shards], tf.int64)
     config = config.on(dataset.media)
+    records = tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(shard_records)
+    if keep := _keep(dataset, shards, labelled):
+        records = records.filter(lambda _, record: keep(record))
 
     def prepare(_, serialized):
         clip = parse_example(serialized, dataset.heads)
         views = testing_views(clip, config, num_views, num_crops)
         return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
 
-    records = tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(shard_records)
     clips = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    missing = -dataset.num_examples(split) % batch_size
+    missing = -dataset.num_examples(split, labelled=labelled) % batch_size
     filler = clips.take(1).map(lambda clip: {**clip, 'weight': 0.0}).repeat(missing)
     batches = clips.concatenate(filler).batch(batch_size, drop_remainder=True)
     return batches.prefetch(BATCHES_AHEAD)

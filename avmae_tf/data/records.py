@@ -32,7 +32,15 @@ class Shard(Spec):
 
     path: str
     num_examples: int
-    num_bytes: int | None = None  # older descriptions do not say
+    num_bytes: int | None = None  # None here and below: older descriptions do not say
+    num_labelled: int | None = None  # clips with a label for every head
+    num_several: int | None = None  # clips with several labels for a head that has not EVENTs
+
+    def count(self, labelled: bool = False) -> int:
+        """How many clips it holds, or how many that are labelled."""
+        count = self.num_labelled if labelled else self.num_examples
+        assert count is not None, 'labels must be counted first: avmae_tf.data.labelled'
+        return count
 
 
 class Dataset(Spec):
@@ -55,18 +63,24 @@ class Dataset(Spec):
         """Classes of the head 'label'; none where clips are unlabelled or have other heads."""
         return self.heads.get(LABEL, ())
 
-    def num_examples(self, split: str) -> int:
-        return sum(shard.num_examples for shard in self.shards(split))
+    def num_examples(self, split: str, *, labelled: bool = False) -> int:
+        return sum(shard.count(labelled) for shard in self.shards(split, labelled=labelled))
 
-    def shards(self, split: str) -> tuple[Shard, ...]:
-        """The shards of `split` that hold anything; an empty or unknown split is an error."""
+    def shards(self, split: str, *, labelled: bool = False) -> tuple[Shard, ...]:
+        """The shards of `split` that hold anything, or anything labelled; none is an error."""
         shards = tuple(s for s in self.splits.get(split, ()) if s.num_examples)
         if not shards:
             raise ValueError(
                 f'split {split!r} holds no examples; splits with examples: '
                 f'{sorted(k for k, v in self.splits.items() if any(s.num_examples for s in v))}'
             )
-        return shards
+        wanted = tuple(shard for shard in shards if shard.count(labelled))
+        if not wanted:
+            raise ValueError(
+                f'split {split!r} holds no clip with a label; give `avmae convert` annotations '
+                'that label some of it'
+            )
+        return wanted
 
 
 def load_dataset(folder: str) -> Dataset:

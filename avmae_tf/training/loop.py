@@ -46,6 +46,8 @@ def train(
     if run_folder.open(state):
         say(f'{task.name}: finished before, model in {run_folder.model}')
         return {}
+    if note := task.prepare(folder):
+        say(f'{task.name}: {note}')
     strategy = strategy or devices.default_strategy()
     trainer = Trainer(task, folder, strategy, run)
     step = trainer.global_step

@@ -12,6 +12,7 @@ import tf_keras as keras
 from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from avmae_tf.data import heads
 from avmae_tf.data.augment import mixup
+from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
 from avmae_tf.data.records import Dataset
 from avmae_tf.losses.classification import hits, loss_over_heads
 from avmae_tf.losses.objectives import JointReconstruction, build_objective
@@ -20,6 +21,7 @@ from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.classifier import Classifier, mean_logits
 from avmae_tf.training.optimizers import layerwise_multipliers, scale
 
+SPLITS = ('train', 'eval')  # what is trained and tested on
 Scalars = dict[str, tf.Tensor]
 
 
@@ -60,6 +62,7 @@ class PretrainTask:
     """Masked reconstruction of unlabelled clips (Sec. 3.4)."""
 
     name = 'pretrain'
+    labelled = False  # all clips will do
     num_test_views = num_test_crops = 1
     draws = True  # pictures of reconstructions, as in Fig. 5
 
@@ -69,6 +72,10 @@ class PretrainTask:
         self.objective = build_objective(config)
         self.train_names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
         self.test_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
+
+    def prepare(self, folder: str) -> str:
+        """What is to be said of the records before training; nothing."""
+        return ''
 
     def build(self) -> AVMAE:
         return build_avmae(self.config)
@@ -133,6 +140,7 @@ class FinetuneTask:
     """Classification of labelled clips (Sec. 4.1)."""
 
     name = 'finetune'
+    labelled = True  # others are left out, of training and of tests
     draws = False
 
     def __init__(self, config: FinetuneConfig, dataset: Dataset):
@@ -149,6 +157,22 @@ class FinetuneTask:
     def _names(self, metric: str) -> tuple[str, ...]:
         """`metric` of each head; of the only head it needs no other name."""
         return tuple(metric if len(self.heads) == 1 else f'{metric}_{h}' for h in self.heads)
+
+    def prepare(self, folder: str) -> str:
+        """Counts the labels of the records, and says how many clips are left out.
+
+        Raises:
+            ValueError: a split has no clip with a label, or, under a softmax, clips with several.
+        """
+        self.dataset = count_labels(folder, self.dataset, SPLITS)
+        if self.config.loss == 'softmax':
+            check_one_label(folder, self.dataset, SPLITS)
+        left_out = [
+            (split, self.dataset.num_examples(split) - counted)
+            for split in SPLITS
+            for counted in [self.dataset.num_examples(split, labelled=True)]
+        ]
+        return ', '.join(f'{say_left_out(n)} of {split}' for split, n in left_out if n)
 
     def build(self) -> Classifier:
         return build_classifier(self.config, self.heads)

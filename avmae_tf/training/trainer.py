@@ -29,7 +29,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 f'batch_size must be a multiple of the {self.num_replicas} replicas, '
                 f'got {config.schedule.batch_size}'
             )
-        num_examples = task.dataset.num_examples('train')
+        num_examples = task.dataset.num_examples('train', labelled=task.labelled)
         self.num_steps = config.schedule.steps(config.schedule.epochs, num_examples)
         if not self.num_steps:
             raise ValueError(
@@ -60,6 +60,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             batch_size=config.schedule.batch_size,
             num_views=task.num_test_views,
             num_crops=task.num_test_crops,
+            labelled=task.labelled,
         )
         if task.draws:
             seed = tf.constant([config.seed, 1])
@@ -69,7 +70,8 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 ),
                 autograph=False,
             )
-        self.num_test_steps = -(-task.dataset.num_examples('eval') // config.schedule.batch_size)
+        num_tested = task.dataset.num_examples('eval', labelled=task.labelled)
+        self.num_test_steps = -(-num_tested // config.schedule.batch_size)
         orbit.StandardTrainer.__init__(self, train_dataset=None)
         orbit.StandardEvaluator.__init__(
             self, eval_dataset=strategy.experimental_distribute_dataset(batches)
@@ -92,6 +94,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 batch_size=size,
                 start=step * batch_size // context.num_input_pipelines,
                 worker=Worker(context.input_pipeline_id, context.num_input_pipelines),
+                labelled=self.task.labelled,
             )
 
         self.train_dataset = self.strategy.distribute_datasets_from_function(batches)

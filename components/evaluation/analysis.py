@@ -1,5 +1,6 @@
 """TFMA on a SavedModel without a pipeline, with the metrics of the pipeline."""
 
+import base64
 import itertools
 import os
 
@@ -10,37 +11,61 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tf_example_record
 
 from avmae_tf.data.heads import HEADS, Classes
+from avmae_tf.data.labelled import check_one_label, count_labels
 from avmae_tf.data.locks import holds
 from avmae_tf.data.records import check_records, load_dataset
 from avmae_tf.training.export import describe_served, latest_version
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
+from components.evaluation.metrics import LEFT_OUT, REASON, Undefined
 
 
 def read_metrics(report: str) -> dict[str, float]:
     """The metrics in TFMA's report by name, over all clips: those of `eval_config` that there are.
 
-    They come in the order of METRICS, and of HEADS where each head has its own.
+    They come in the order of METRICS, and of HEADS where each head has its own; one that the clips
+    do not define is `Undefined`, and tells the reason.
     """
-    ((_, outputs),) = tfma.load_eval_result(report).slicing_metrics
-    values = {name: value for keys in outputs.values() for name, value in keys[''].items()}
+    values = _values(report)
     names = [*METRICS, *(f'{name}_{head}' for name in METRICS for head in HEADS)]
-    return {name: float(values[name]['doubleValue']) for name in names if name in values}
+    return {name: _value(values, name) for name in names if name in values}
+
+
+def read_left_out(report: str) -> int:
+    """How many clips had no label, so that nothing was measured on them."""
+    return int(_values(report)[LEFT_OUT]['doubleValue'])
+
+
+def _values(report: str) -> dict[str, dict]:
+    ((_, outputs),) = tfma.load_eval_result(report).slicing_metrics
+    return {name: value for keys in outputs.values() for name, value in keys[''].items()}
+
+
+def _value(values: dict[str, dict], name: str) -> float:
+    if reason := values.get(name + REASON):
+        return Undefined(base64.b64decode(reason['bytesValue']).decode())
+    return float(values[name]['doubleValue'])
 
 
 @holds('report')
-def analyse(saved_model: str, folder: str, split: str, report: str) -> dict[str, float]:
+def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dict[str, float], int]:
     """Measures a SavedModel, or the latest version of one, on a split of the records in `folder`.
 
-    Writes TFMA's report.
+    Writes TFMA's report. Returns the metrics of `read_metrics`, and how many clips were left out,
+    having no label.
 
     Raises:
-        ValueError: the records have other classes than the model, or a shard is damaged.
+        ValueError: the records have other classes than the model, several labels where it can
+            give one, or none at all, or a shard is damaged.
     """
     saved_model = latest_version(saved_model)
     dataset, served = load_dataset(folder), describe_served(saved_model)
     _check_classes(dataset.heads, served.heads, folder)
+    num_clips = dataset.num_examples(split)
     check_records(folder, dataset, split)  # TFMA passes over what is missing
-    shards = dataset.shards(split)
+    dataset = count_labels(folder, dataset, [split])
+    if served.finetune.loss == 'softmax':
+        check_one_label(folder, dataset, [split])
+    shards = dataset.shards(split, labelled=True)
     config = eval_config(Gate(max_loss_of_top1=None), served.heads, served.finetune.loss)
     model = tfma.default_eval_shared_model(saved_model, eval_config=config)
     source = tf_example_record.TFExampleRecord(
@@ -56,7 +81,7 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> dict[str,
                 eval_config=config, eval_shared_model=model, output_path=report
             )
         )
-    return read_metrics(report)
+    return read_metrics(report), num_clips - dataset.num_examples(split, labelled=True)
 
 
 def _check_classes(ours: Classes, models: Classes, folder: str):

@@ -17,7 +17,6 @@ from components.evaluation import metrics
 
 ACTION, TOP1, TOP5, MAP, D_PRIME = METRICS = ('action', 'top1', 'top5', 'map', 'dprime')
 
-
 Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
 
@@ -49,7 +48,8 @@ def eval_config(
     One right class: Top-1, Top-5, mean average precision and the confusion matrix. Any number
     (`loss` is 'sigmoid'): Top-1 and Top-5, whether a label is among the best, mean average
     precision and d'. An event a second: Top-1 and Top-5 of seconds. Several heads: those of each,
-    named for it (`top1_noun`), and action accuracy of nouns and verbs.
+    named for it (`top1_noun`), and action accuracy of nouns and verbs. All are of the clips that
+    have labels; others are counted.
 
     Raises:
         ValueError: the gate bounds a metric that there is not.
@@ -57,7 +57,7 @@ def eval_config(
     heads = tuple(heads)
     outputs = {head: output_keys(head, heads)[0] for head in heads}
     by_output = {outputs[head]: _metrics_of(head, loss, alone=len(heads) == 1) for head in heads}
-    of_all = [_metric('ExampleCount', 'clips')]
+    of_all = [_own('Clips', 'clips', outputs=[o if len(heads) > 1 else '' for o in by_output])]
     # TFMA judges only where there is a bound. One on the loss against a model that is not there is
     # none, and then no first model would ever pass; this one always stands.
     of_all[0].threshold.value_threshold.lower_bound.value = 1
@@ -65,7 +65,7 @@ def eval_config(
         pair = [outputs[NOUN], outputs[VERB]]
         of_all.insert(0, _own('ActionAccuracy', ACTION, outputs=pair))
     if heads == (LABEL,) and loss == 'softmax':
-        of_all.append(_metric('MultiClassConfusionMatrixPlot', 'confusion', thresholds=[0.0]))
+        of_all.append(_own('ConfusionMatrix', 'confusion', thresholds=[0.0]))
     _set_thresholds(gate, [m for found in (*by_output.values(), of_all) for m in found])
 
     if len(heads) == 1:
@@ -88,26 +88,20 @@ def _metrics_of(head: str, loss: str, *, alone: bool) -> list[tfma.MetricConfig]
     top1, top5, mean_ap, d_prime = (
         name if alone else f'{name}_{head}' for name in (TOP1, TOP5, MAP, D_PRIME)
     )
-    if head == LABEL and loss == 'softmax':
-        return [
-            _metric('SparseCategoricalAccuracy', top1),
-            _metric('SparseTopKCategoricalAccuracy', top5, k=5),
-            _own('MeanAveragePrecision', mean_ap),
-        ]
     found = [_own('Accuracy', top1, k=1), _own('Accuracy', top5, k=5)]
+    if head == LABEL or (head != EVENT and loss == 'sigmoid'):
+        found.append(_own('MeanAveragePrecision', mean_ap))
     if head != EVENT and loss == 'sigmoid':
-        found += [_own('MeanAveragePrecision', mean_ap), _own('DPrime', d_prime)]
+        found.append(_own('DPrime', d_prime))
     return found
 
 
-def _metric(class_name: str, name: str, *, module: str = '', **settings) -> tfma.MetricConfig:
-    return tfma.MetricConfig(
-        class_name=class_name, module=module, config=json.dumps({**settings, 'name': name})
-    )
-
-
 def _own(class_name: str, name: str, **settings) -> tfma.MetricConfig:
-    return _metric(class_name, name, module=metrics.__name__, **settings)
+    return tfma.MetricConfig(
+        class_name=class_name,
+        module=metrics.__name__,
+        config=json.dumps({**settings, 'name': name}),
+    )
 
 
 def _set_thresholds(gate: Gate, wanted: list[tfma.MetricConfig]):

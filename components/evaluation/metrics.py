@@ -1,5 +1,6 @@
-"""Metrics that TFMA does not have, computed exactly.
+"""What TFMA does not measure, computed exactly, of the clips that have labels.
 
+A metric that the clips at hand do not define is `Undefined`, with its reason; the others stand.
 Shapes: N clips, C classes, S seconds, k labels of a clip.
 """
 
@@ -10,9 +11,29 @@ import apache_beam as beam
 import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.metrics import (
+    metric_types,
+    metric_util,
+    multi_class_confusion_matrix_plot,
+)
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
+REASON = '_undefined'  # added to a metric's name: under it TFMA's report holds the reason
+LEFT_OUT = 'clips_without_label'
+NO_LABELS, NOT_FINITE = 'no clip has a label', 'scores of the model are not finite'
+
+
+class Undefined(float):
+    """Not a number, and the reason: it passes through TFMA, and fails every threshold."""
+
+    def __new__(cls, reason: str):
+        return super().__new__(cls, 'nan')
+
+    def __init__(self, reason: str):
+        self.reason = reason
+
+    def __format__(self, spec: str) -> str:
+        return f'undefined: {self.reason}'
 
 
 def mean_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -22,6 +43,8 @@ def mean_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     has is left out.
     """
     present = labels.any(axis=0)
+    if not present.any():
+        return Undefined(NO_LABELS)
     return float(average_precision_score(labels[:, present], scores[:, present], average='macro'))
 
 
@@ -31,15 +54,22 @@ def d_prime(labels: np.ndarray, scores: np.ndarray) -> float:
     `labels` [N, C] are 0 or 1. A class that no clip or every clip has is left out.
     """
     ranked = labels.any(axis=0) & ~labels.all(axis=0)
+    if not ranked.any():
+        return Undefined('there is no class that some clips have and others have not')
     mean_area = roc_auc_score(labels[:, ranked], scores[:, ranked], average='macro')
+    if mean_area in (0.0, 1.0):
+        return Undefined(f'infinite, since the area under the ROC curve is {mean_area:g}')
     return float(np.sqrt(2.0) * norm.ppf(mean_area))
 
 
 def share_right(labels: np.ndarray, scores: np.ndarray, k: int = 1) -> float:
     """Whether a label [k] of a clip is among its `k` best `scores` [C]; 0 without labels.
 
-    Of labels [S] and scores [S, C], one label a second: the share of seconds.
+    Of labels [S] and scores [S, C], one label a second: the share of seconds. Not a number where
+    scores are not.
     """
+    if not np.isfinite(scores).all():
+        return np.nan
     best = np.argsort(-scores, axis=-1, kind='stable')[..., :k]
     right = best == labels[:, None] if scores.ndim > 1 else np.isin(best, labels)
     return float(right.any(axis=-1).mean())
@@ -78,7 +108,27 @@ class ActionAccuracy(metric_types.Metric):
         super().__init__(_computations(make), name=name, outputs=outputs)
 
 
-for _metric in (MeanAveragePrecision, DPrime, Accuracy, ActionAccuracy):
+class Clips(metric_types.Metric):
+    """How many clips have a label at all of `outputs`, and, as LEFT_OUT, how many have not."""
+
+    def __init__(self, outputs: list[str], name: str = 'clips'):
+        make = functools.partial(_Count, outputs=tuple(outputs))
+        super().__init__(_computations(make), name=name, outputs=outputs)
+
+
+class ConfusionMatrix(multi_class_confusion_matrix_plot.MultiClassConfusionMatrixPlot):
+    """TFMA's plot, of the clips that have labels."""
+
+    def computations(self, eval_config=None, **settings):
+        return [
+            c._replace(combiner=_OfLabelled(c.keys[0], eval_config, c.combiner))
+            if isinstance(c, metric_types.MetricComputation)
+            else c
+            for c in super().computations(eval_config=eval_config, **settings)
+        ]
+
+
+for _metric in (*(MeanAveragePrecision, DPrime, Accuracy, ActionAccuracy, Clips, ConfusionMatrix),):
     metric_types.register_metric(_metric)
 
 
@@ -96,22 +146,37 @@ def _computations(make: Callable):
 class _Clips(beam.CombineFn):
     """What the combiners share: the key of their metric, and how they read a clip."""
 
-    def __init__(self, key: metric_types.MetricKey, eval_config):
+    def __init__(self, key: metric_types.MetricKey, eval_config, outputs: tuple[str, ...] = ()):
         self.key = key
         self.eval_config = eval_config
+        self.outputs = outputs or (key.output_name,)
 
-    def read(self, element: metric_types.StandardMetricInputs, output_name: str):
-        """Labels int64 [k] and scores [(S,) C] of the clip at one output."""
-        ((label, scores, _),) = metric_util.to_label_prediction_example_weight(
-            element,
-            eval_config=self.eval_config,
-            model_name=self.key.model_name,
-            output_name=output_name,
-            flatten=False,
-            require_single_example_weight=True,
-        )
-        given = [index for index in np.ravel(label) if index is not None]  # [None] is no label
-        return np.asarray(given, np.int64), np.asarray(scores)
+    def read(self, element: metric_types.StandardMetricInputs):
+        """Labels int64 [k] and scores [(S,) C] of the clip at each output.
+
+        Nothing where one has no label.
+        """
+        found = []
+        for output_name in self.outputs:
+            ((label, scores, _),) = metric_util.to_label_prediction_example_weight(
+                element,
+                eval_config=self.eval_config,
+                model_name=self.key.model_name,
+                output_name=output_name,
+                flatten=False,
+                require_single_example_weight=True,
+            )
+            given = [index for index in np.ravel(label) if index is not None]  # or [None]
+            if not given:
+                return []
+            found.append((np.asarray(given, np.int64), np.asarray(scores)))
+        return found
+
+    def result(self, value: float) -> metric_types.MetricsDict:
+        if not isinstance(value, Undefined):
+            return {self.key: value}
+        reason = self.key._replace(name=self.key.name + REASON)
+        return {self.key: value, reason: value.reason}
 
 
 class _Ranking(_Clips):
@@ -125,18 +190,22 @@ class _Ranking(_Clips):
         return []
 
     def add_input(self, accumulator: list, element: metric_types.StandardMetricInputs) -> list:
-        accumulator.append(self.read(element, self.key.output_name))
+        accumulator += self.read(element)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[list]) -> list:
         return [clip for accumulator in accumulators for clip in accumulator]
 
     def extract_output(self, accumulator: list) -> metric_types.MetricsDict:
+        if not accumulator:
+            return self.result(Undefined(NO_LABELS))
         scores = np.stack([scores for _, scores in accumulator]).astype(np.float64)
+        if not np.isfinite(scores).all():
+            return self.result(Undefined(NOT_FINITE))
         labels = np.zeros(scores.shape, np.int8)
         for row, (label, _) in enumerate(accumulator):
             labels[row, label] = 1
-        return {self.key: self.measure(labels, scores)}
+        return self.result(self.measure(labels, scores))
 
 
 class _Mean(_Clips):
@@ -145,22 +214,66 @@ class _Mean(_Clips):
     def __init__(
         self, key: metric_types.MetricKey, eval_config, k: int = 1, outputs: tuple[str, ...] = ()
     ):
-        super().__init__(key, eval_config)
+        super().__init__(key, eval_config, outputs)
         self.k = k
-        self.outputs = outputs or (key.output_name,)
 
-    def create_accumulator(self) -> tuple[float, int]:
-        return 0.0, 0
+    def create_accumulator(self) -> tuple[float, int, float]:
+        return 0.0, 0, np.inf
 
     def add_input(self, accumulator, element: metric_types.StandardMetricInputs):
-        right, clips = accumulator
-        shares = [share_right(*self.read(element, output), self.k) for output in self.outputs]
-        return right + float(np.prod(shares)), clips + 1
+        right, clips, classes = accumulator
+        if found := self.read(element):
+            shares = [share_right(labels, scores, self.k) for labels, scores in found]
+            right, clips = right + float(np.prod(shares)), clips + 1
+            classes = min(classes, *(scores.shape[-1] for _, scores in found))
+        return right, clips, classes
 
-    def merge_accumulators(self, accumulators: Iterable[tuple[float, int]]):
-        right, clips = zip(*accumulators, strict=True)
-        return sum(right), sum(clips)
+    def merge_accumulators(self, accumulators: Iterable[tuple[float, int, float]]):
+        right, clips, classes = zip(*accumulators, strict=True)
+        return sum(right), sum(clips), min(classes)
 
     def extract_output(self, accumulator) -> metric_types.MetricsDict:
-        right, clips = accumulator
-        return {self.key: right / clips}
+        right, clips, classes = accumulator
+        if not clips:
+            return self.result(Undefined(NO_LABELS))
+        if classes < self.k:
+            return self.result(Undefined(f'{classes} classes are fewer than {self.k}'))
+        return self.result(Undefined(NOT_FINITE) if np.isnan(right) else right / clips)
+
+
+class _Count(_Clips):
+    """Counts clips with labels, and those without."""
+
+    def create_accumulator(self) -> tuple[int, int]:
+        return 0, 0
+
+    def add_input(self, accumulator, element: metric_types.StandardMetricInputs):
+        labelled, others = accumulator
+        return (labelled + 1, others) if self.read(element) else (labelled, others + 1)
+
+    def merge_accumulators(self, accumulators: Iterable[tuple[int, int]]):
+        return tuple(map(sum, zip(*accumulators, strict=True)))
+
+    def extract_output(self, accumulator) -> metric_types.MetricsDict:
+        labelled, others = accumulator
+        return {self.key: labelled, self.key._replace(name=LEFT_OUT): others}
+
+
+class _OfLabelled(_Clips):
+    """Another combiner, of the clips that have labels."""
+
+    def __init__(self, key: metric_types.MetricKey, eval_config, combiner: beam.CombineFn):
+        super().__init__(key, eval_config)
+        self.combiner = combiner
+
+    def create_accumulator(self):
+        return self.combiner.create_accumulator()
+
+    def add_input(self, accumulator, element: metric_types.StandardMetricInputs):
+        return self.combiner.add_input(accumulator, element) if self.read(element) else accumulator
+
+    def merge_accumulators(self, accumulators: Iterable):
+        return self.combiner.merge_accumulators(accumulators)
+
+    def extract_output(self, accumulator) -> metric_types.MetricsDict:
+        return self.combiner.extract_output(accumulator)

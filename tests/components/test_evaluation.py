@@ -1,6 +1,7 @@
 """Metrics against scikit-learn and by hand, thresholds, and the schema that keeps memory low."""
 
 import json
+import pickle
 import statistics
 
 import numpy as np
@@ -11,6 +12,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.evaluation.config import Gate, eval_config, label_schema
 from components.evaluation.metrics import (
+    Accuracy,
+    Clips,
+    ConfusionMatrix,
+    DPrime,
     MeanAveragePrecision,
     d_prime,
     mean_average_precision,
@@ -120,3 +125,68 @@ def test_the_schema_names_the_labels_alone():
         ('clip/label/verb/index', 0),
         ('clip/label/event/index', 0),
     ]
+
+
+def test_what_clips_do_not_define_is_undefined_with_its_reason():
+    some, all_ = np.array([[1, 0], [1, 0]]), np.array([[0.9, 0.1], [0.8, 0.2]])
+    assert mean_average_precision(some, all_) == 1.0  # of the class that there is
+    assert mean_average_precision(0 * some, all_).reason == 'no clip has a label'
+    assert d_prime(some, all_).reason.startswith('there is no class that some clips have')
+    perfect = d_prime(np.array([[1], [0]]), np.array([[2.0], [1.0]]))
+    assert perfect.reason == 'infinite, since the area under the ROC curve is 1'
+    assert f'{perfect:.4f}' == f'undefined: {perfect.reason}' and np.isnan(perfect)
+    again = pickle.loads(pickle.dumps(perfect))  # between the workers of Beam
+    assert np.isnan(again) and again.reason == perfect.reason
+
+
+def measured(metric, clips) -> dict[str, float]:
+    """Values of a metric in TFMA by name, of (labels, scores) of clips."""
+    (computation,) = metric.computations()
+    combiner = computation.combiner
+    accumulators = [combiner.create_accumulator()]  # a bundle may be empty
+    for label, scores in clips:
+        element = tfma.metrics.StandardMetricInputs(label=np.array(label), prediction=scores)
+        accumulators.append(combiner.add_input(combiner.create_accumulator(), element))
+    found = combiner.extract_output(combiner.merge_accumulators(accumulators))
+    return {key.name: value for key, value in found.items()}
+
+
+GOOD = np.array([0.7, 0.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    ('metric', 'clips', 'expected'),
+    [
+        (Accuracy(name='a'), [([0], GOOD), ([None], GOOD), ([1], GOOD), ([], GOOD)], 1 / 2),
+        (Accuracy(name='a'), [([], GOOD)], 'no clip has a label'),
+        (Accuracy(name='a'), [], 'no clip has a label'),
+        (Accuracy(k=5, name='a'), [([0], GOOD)], '3 classes are fewer than 5'),
+        (Accuracy(name='a'), [([0], GOOD), ([0], np.nan * GOOD)], 'scores of the model are not'),
+        (MeanAveragePrecision('a'), [([0], GOOD), ([], GOOD[::-1])], 1.0),
+        (MeanAveragePrecision('a'), [([None], GOOD)], 'no clip has a label'),
+        (MeanAveragePrecision('a'), [([0], np.inf * GOOD)], 'scores of the model are not finite'),
+        (DPrime('a'), [([0], GOOD)], 'there is no class that some clips have and others have not'),
+    ],
+)
+def test_clips_without_a_label_are_no_part_of_a_metric(metric, clips, expected):
+    found = measured(metric, clips)
+    if isinstance(expected, str):
+        assert np.isnan(found['a']) and found['a_undefined'].startswith(expected)
+    else:
+        assert found == {'a': pytest.approx(expected)}
+
+
+def test_clips_are_counted_with_and_without_a_label():
+    found = measured(Clips([''], 'a'), [([0], GOOD), ([None], GOOD), ([], GOOD)])
+    assert found == {'a': 1, 'clips_without_label': 2}
+
+
+def test_the_confusion_matrix_is_of_labelled_clips():
+    matrix, _ = ConfusionMatrix(thresholds=[0.0]).computations()
+    combiner = matrix.combiner
+    found = combiner.create_accumulator()
+    for label in ([0], [None], [2], []):
+        element = tfma.metrics.StandardMetricInputs(label=np.array(label), prediction=GOOD)
+        found = combiner.add_input(found, element)
+    (matrix,) = combiner.extract_output(combiner.merge_accumulators([found])).values()
+    assert {tuple(k): v for k, v in matrix[0.0].items()} == {(0, 0): 1.0, (2, 0): 1.0}

@@ -1,0 +1,100 @@
+"""Which clips of a data set have labels, and how many there are of each kind.
+
+A clip is labelled if every head of its data set has a label for it. Others are for pretraining:
+finetuning and evaluation leave them out.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sized
+
+import numpy as np
+import tensorflow as tf
+
+from avmae_tf.data.examples import label_index_key
+from avmae_tf.data.heads import EVENT
+from avmae_tf.data.records import Dataset, Shard, damage_named, shard_records
+
+
+def is_labelled(labels: Mapping[str, Sized], heads: Iterable[str]) -> bool:
+    """Whether every head has a label, by its labels."""
+    return bool(heads) and all(len(labels.get(head, ())) for head in heads)
+
+
+def has_several(labels: Mapping[str, Sized]) -> bool:
+    """Whether a head has several labels; those of an EVENT are one for each second."""
+    return any(len(names) > 1 for head, names in labels.items() if head != EVENT)
+
+
+def parse_labels(record: tf.Tensor, heads: Iterable[str]) -> dict[str, tf.Tensor]:
+    """One serialized record to its labels by head, int64 [k]; its media stay untouched."""
+    keys = {label_index_key(head): tf.io.VarLenFeature(tf.int64) for head in heads}
+    context, _ = tf.io.parse_single_sequence_example(record, context_features=keys)
+    return {head: context[label_index_key(head)].values for head in heads}
+
+
+def only_labelled(heads: Iterable[str]):
+    """A predicate of serialized records."""
+
+    def keep(record: tf.Tensor) -> tf.Tensor:
+        sizes = [tf.size(indices) for indices in parse_labels(record, heads).values()]
+        return tf.reduce_all(tf.stack(sizes) > 0)
+
+    return keep
+
+
+def count_labels(folder: str, dataset: Dataset, splits: Iterable[str]) -> Dataset:
+    """The description with the labels of these splits counted.
+
+    `avmae convert` counts what it writes; where a description does not say, the records are read.
+
+    Raises:
+        ValueError: a record cannot be read, or has a label that is none of the classes.
+    """
+    counted = {split: dataset.splits[split] for split in splits if split in dataset.splits}
+    for split, shards in counted.items():
+        known = (s.num_labelled is not None and s.num_several is not None for s in shards)
+        if not all(known):
+            counted[split] = tuple(_count(folder, dataset, shard) for shard in shards)
+    return dataset.replace(splits={**dataset.splits, **counted})
+
+
+def check_one_label(folder: str, dataset: Dataset, splits: Iterable[str]):
+    """Raises ValueError where clips have several labels: a softmax has one right class."""
+    shards = [shard for split in splits for shard in dataset.splits.get(split, ())]
+    if several := sum(shard.num_several for shard in shards):
+        raise ValueError(
+            f'{folder}: records have clips with several labels ({several} of them), and a softmax '
+            'has one right class; finetune with --set loss=sigmoid (in a pipeline finetune.loss: '
+            'sigmoid)'
+        )
+
+
+def say_left_out(count: int) -> str:
+    """How many clips have no label, for people."""
+    return f'{count} clip{"s" if count > 1 else ""} without a label left out'
+
+
+def _count(folder: str, dataset: Dataset, shard: Shard) -> Shard:
+    path, labelled, several = os.path.join(folder, shard.path), 0, 0
+    records = shard_records(path, shard.num_examples).map(
+        lambda place, record: (place, parse_labels(record, dataset.heads)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    try:
+        with damage_named():
+            for place, labels in records.as_numpy_iterator():
+                for head, indices in labels.items():
+                    _check_range(f'{path}: record {place}', head, indices, dataset)
+                labelled += is_labelled(labels, dataset.heads)
+                several += has_several(labels)
+    except tf.errors.InvalidArgumentError:
+        raise ValueError(f'{path}: must hold records of clips, got something else') from None
+    return shard.replace(num_labelled=labelled, num_several=several)
+
+
+def _check_range(where: str, head: str, indices: np.ndarray, dataset: Dataset):
+    count = len(dataset.heads[head])
+    if np.any((indices < 0) | (indices >= count)):
+        raise ValueError(
+            f'{where} must have labels of {head!r} from 0 to {count - 1}, got {indices.tolist()}'
+        )
