@@ -153,7 +153,7 @@ def evaluate(model, data, split, out, as_json):
 
     from avmae_tf.data.labelled import say_left_out
     from components.evaluation.analysis import analyse
-    from components.evaluation.metrics import Undefined
+    from components.evaluation.measures import Undefined
 
     metrics, left_out = analyse(model, data, split, out)
     note = say_left_out(left_out) if left_out else ''

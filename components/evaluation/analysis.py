@@ -16,7 +16,8 @@ from avmae_tf.data.locks import holds
 from avmae_tf.data.records import check_records, load_dataset
 from avmae_tf.training.export import describe_served, latest_version
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
-from components.evaluation.metrics import LEFT_OUT, REASON, Undefined
+from components.evaluation.measures import Undefined
+from components.evaluation.metrics import LEFT_OUT, REASON
 
 
 def read_metrics(report: str) -> dict[str, float]:

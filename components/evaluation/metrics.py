@@ -1,7 +1,8 @@
-"""What TFMA does not measure, computed exactly, of the clips that have labels.
+"""The metrics of TFMA's reports, of the clips that have labels.
 
-A metric that the clips at hand do not define is `Undefined`, with its reason; the others stand.
-Shapes: N clips, C classes, S seconds, k labels of a clip.
+What the clips at hand do not define is `Undefined`, with its reason; the others stand.
+
+Shapes: C classes, S seconds, k labels of a clip.
 """
 
 import functools
@@ -9,70 +10,24 @@ from collections.abc import Callable, Iterable
 
 import apache_beam as beam
 import numpy as np
-from scipy.stats import norm
-from sklearn.metrics import average_precision_score, roc_auc_score
 from tensorflow_model_analysis.metrics import (
     metric_types,
     metric_util,
     multi_class_confusion_matrix_plot,
 )
 
+from components.evaluation.measures import (
+    NO_LABELS,
+    Undefined,
+    d_prime,
+    mean_average_precision,
+    share_right,
+)
+
 Measure = Callable[[np.ndarray, np.ndarray], float]
 REASON = '_undefined'  # added to a metric's name: under it TFMA's report holds the reason
 LEFT_OUT = 'clips_without_label'
-NO_LABELS, NOT_FINITE = 'no clip has a label', 'scores of the model are not finite'
-
-
-class Undefined(float):
-    """Not a number, and the reason: it passes through TFMA, and fails every threshold."""
-
-    def __new__(cls, reason: str):
-        return super().__new__(cls, 'nan')
-
-    def __init__(self, reason: str):
-        self.reason = reason
-
-    def __format__(self, spec: str) -> str:
-        return f'undefined: {self.reason}'
-
-
-def mean_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Unweighted mean over classes of average precision (Sec. 4.1, AudioSet).
-
-    `labels` [N, C] are 0 or 1, `scores` [N, C] rank the clips of a class. A class that no clip
-    has is left out.
-    """
-    present = labels.any(axis=0)
-    if not present.any():
-        return Undefined(NO_LABELS)
-    return float(average_precision_score(labels[:, present], scores[:, present], average='macro'))
-
-
-def d_prime(labels: np.ndarray, scores: np.ndarray) -> float:
-    """sqrt(2) times the normal quantile of the area under the ROC curve, its mean over classes.
-
-    `labels` [N, C] are 0 or 1. A class that no clip or every clip has is left out.
-    """
-    ranked = labels.any(axis=0) & ~labels.all(axis=0)
-    if not ranked.any():
-        return Undefined('there is no class that some clips have and others have not')
-    mean_area = roc_auc_score(labels[:, ranked], scores[:, ranked], average='macro')
-    if mean_area in (0.0, 1.0):
-        return Undefined(f'infinite, since the area under the ROC curve is {mean_area:g}')
-    return float(np.sqrt(2.0) * norm.ppf(mean_area))
-
-
-def share_right(labels: np.ndarray, scores: np.ndarray, k: int = 1) -> float:
-    """Whether a label [k] of a clip is among its `k` best `scores` [C]; 0 without labels.
-
-    Of labels [S] and scores [S, C], one label a second: the share of seconds. Not a number where
-    scores are not.
-    """
-    if not np.isfinite(scores).all():
-        return np.nan
-    best = np.argsort(-scores, axis=-1, kind='stable')[..., :k]
-    right = best == labels[:, None] if scores.ndim > 1 else np.isin(best, labels)
-    return float(right.any(axis=-1).mean())
+NOT_FINITE = 'scores of the model are not finite'
 
 
 class MeanAveragePrecision(metric_types.Metric):
