@@ -11,12 +11,14 @@ import tensorflow as tf
 
 MAX_FRAMES = 18_000  # of a clip: ten minutes at 30 a second
 MAX_SECONDS = 600  # of sound
+MAX_SAMPLES = MAX_SECONDS * 48_000  # of sound, before it is resampled
 FRAME_RATES = (0.01, 1000.0)  # per second
 SAMPLE_RATES_HZ = (4_000, 192_000)
 MAX_AMPLITUDE = 2.0  # full scale is 1; sound that was decoded from MP3 goes a little beyond it
-MAX_FRAME_PIXELS = 2**22  # 1920 x 1080 twice
+MAX_FRAME_PIXELS = 2_400_000  # 1920 x 1080, and a little more
 MAX_FRAME_BYTES = 2**21  # of a JPEG
 MAX_FRAME_SCANS = 12  # of a JPEG; encoders write ten where they write progressive ones
+MAX_FRAME_WORK = 2**23  # bytes times scans
 SHORTEST_SPAN_US = 10_000  # of a clip whose times say something; others write 0 and 1
 TIMES_SLACK = (0.25, 0.1)  # by which sound may miss a clip's times: a part of them, and seconds
 
@@ -119,23 +121,25 @@ def _header_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
     def measure(index, jpeg):
         height, width, _ = tf.unstack(tf.cast(tf.io.extract_jpeg_shape(jpeg), tf.int64))
         pieces = tf.strings.split([jpeg], _START_OF_SCAN).row_lengths()[0]
-        return index, height, width, tf.cast(pieces, tf.int64) - 1
+        size = tf.strings.length(jpeg)
+        return index, height, width, tf.cast(pieces, tf.int64) - 1, tf.cast(size, tf.int64)
 
     count = tf.size(frames, out_type=tf.int64)
     headers = tf.data.Dataset.from_tensor_slices(frames).enumerate().map(measure).ignore_errors()
-    none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int64),) * 4)
+    none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int64),) * 5)
     readable = headers.batch(count).concatenate(none).take(1).with_options(_plain())
-    index, height, width, scans = readable.get_single_element()
+    index, height, width, scans, sizes = readable.get_single_element()
 
     damaged = _first_false(index == tf.range(tf.size(index, out_type=tf.int64)))
     large = _first_false(height * width <= MAX_FRAME_PIXELS)
-    costly = _first_false(scans <= MAX_FRAME_SCANS)
+    costly = _first_false((scans <= MAX_FRAME_SCANS) & (scans * sizes <= MAX_FRAME_WORK))
     readable = tf.size(index)
     return first_broken(
         (large == readable, f'{name}[', _at(index, large), f']: at most {MAX_FRAME_PIXELS} '
          'pixels, got ', _at(width, large), ' x ', _at(height, large)),
         (costly == readable, f'{name}[', _at(index, costly), f']: at most {MAX_FRAME_SCANS} scans '
-         'in a JPEG, got ', _at(scans, costly)),
+         f'in a JPEG, and {MAX_FRAME_WORK} bytes times scans, got ', _at(scans, costly),
+         ' scans in ', _at(sizes, costly), ' bytes'),
         (readable == tf.size(frames), f'{name}[', damaged, ']: a JPEG with a damaged header'),
     )  # fmt: skip
 
@@ -164,9 +168,11 @@ def rate_fault(rate_hz: tf.Tensor, name: str) -> tf.Tensor:
 def length_fault(num_samples: tf.Tensor, rate_hz: tf.Tensor, name: str) -> tf.Tensor:
     """What is wrong with so many samples in a field of this name; '' if nothing."""
     seconds = tf.cast(num_samples, tf.float32) / tf.cast(rate_hz, tf.float32)
-    return first_broken(
-        (seconds <= MAX_SECONDS, f'{name}: at most {MAX_SECONDS} s of sound, got ', seconds, ' s')
-    )
+    return first_broken((
+        (seconds <= MAX_SECONDS) & (num_samples <= MAX_SAMPLES),
+        f'{name}: at most {MAX_SECONDS} s and {MAX_SAMPLES} samples of sound, got ', seconds,
+        ' s and ', num_samples, ' samples',
+    ))  # fmt: skip
 
 
 def level_fault(samples: tf.Tensor, name: str) -> tf.Tensor:

@@ -100,10 +100,10 @@ def _decode_alike(jpegs: tf.Tensor, spec: VideoSpec, window: tf.Tensor) -> tf.Te
 def _decode_reduced(jpeg: tf.Tensor, size, spec: VideoSpec, corner, scale) -> tf.Tensor:
     """The view of one JPEG of `size` [H, W], uint8 [size_px, size_px, 3].
 
-    The decoder divides by a power of two as far as the view allows, which spares it time and
-    memory; the rest is resized, with a low-pass where it gets smaller.
+    The decoder divides by a power of two, which spares it time and memory, down to twice the view;
+    the rest is left to a filter that keeps more of what the view can show.
     """
-    steps = tf.reduce_min(crop_window(size, spec, corner, scale)[2:]) // spec.size_px
+    steps = tf.reduce_min(crop_window(size, spec, corner, scale)[2:]) // (2 * spec.size_px)
 
     def decode(ratio):
         window = crop_window(-(-size // ratio), spec, corner, scale)
@@ -112,7 +112,7 @@ def _decode_reduced(jpeg: tf.Tensor, size, spec: VideoSpec, corner, scale) -> tf
     branches = [functools.partial(decode, ratio) for ratio in DECODER_RATIOS]
     chosen = tf.reduce_sum(tf.cast(steps >= DECODER_RATIOS, tf.int32)) - 1
     frame = tf.switch_case(tf.maximum(chosen, 0), branches)
-    frame = tf.image.resize(frame, [spec.size_px, spec.size_px], antialias=True)
+    frame = tf.image.resize(frame, [spec.size_px] * 2, 'lanczos3', antialias=True)
     return tf.cast(tf.clip_by_value(frame, 0.0, 255.0) + 0.5, tf.uint8)
 
 
