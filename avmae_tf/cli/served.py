@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS, NOUN, VERB
+from avmae_tf.training.damage import reading
 from avmae_tf.training.export import describe_served, latest_version
 from avmae_tf.training.serving import (
     CLIP_SIGNATURE,
@@ -40,7 +41,8 @@ class ServedModel:
         description = describe_served(self.folder)
         self.heads = description.heads
         self.media = description.media.replace(required=())
-        self.model = tf.saved_model.load(self.folder)
+        with reading(self.folder, 'export the model again'):
+            self.model = tf.saved_model.load(self.folder)
 
     def predict(self, path: str, top: int) -> dict:
         """What a clip shows and sounds like; {'clip', 'error'} where it cannot be decoded.

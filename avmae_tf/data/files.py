@@ -10,8 +10,13 @@ import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, TypeVar
 
+import pydantic
+
+from avmae_tf.config import Spec, first_error
+
+Settings = TypeVar('Settings', bound=Spec)
 NAME_ERRORS = 'surrogateescape'  # names of files are bytes that need not be UTF-8
 
 
@@ -92,6 +97,22 @@ def open_binary(path: str) -> BinaryIO:
     if not tf.io.gfile.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     return tf.io.gfile.GFile(path, 'rb')
+
+
+def read_settings(path: str, kind: type[Settings], remedy: str) -> Settings:
+    """The JSON that this program wrote to `path`.
+
+    Raises:
+        ValueError: it is damaged or of another version; names file, field and `remedy`.
+    """
+    with open_binary(path) as f:
+        try:
+            return kind.from_json(f.read())
+        except pydantic.ValidationError as error:
+            what = first_error(error)
+            raise ValueError(
+                f'{path}: is damaged or of another version ({what}); {remedy}'
+            ) from None
 
 
 def fingerprint(paths: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ import pydantic
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec, Spec
-from avmae_tf.data.files import write_text
+from avmae_tf.data.files import read_settings, write_text
 from avmae_tf.data.heads import HEADS, LABEL, Classes
 
 DATASET_FILE = 'dataset.json'
@@ -88,16 +88,7 @@ def load_dataset(folder: str) -> Dataset:
     path = os.path.join(folder, DATASET_FILE)
     if not tf.io.gfile.exists(path):
         raise ValueError(f'{folder}: no {DATASET_FILE} here; make records with `avmae convert`')
-    with tf.io.gfile.GFile(path, 'rb') as f:
-        try:
-            return Dataset.from_json(f.read())
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = '.'.join(map(str, first['loc'])) or 'all of it'
-            raise ValueError(
-                f'{path}: must be as `avmae convert` wrote it, and is damaged or of another '
-                f'version ({field}: {first["msg"]}); make the records again'
-            ) from None
+    return read_settings(path, Dataset, 'make the records again with `avmae convert`')
 
 
 def save_dataset(folder: str, dataset: Dataset):

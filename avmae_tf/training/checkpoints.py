@@ -13,10 +13,11 @@ import tensorflow as tf
 
 import avmae_tf
 from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, TrainingConfig
-from avmae_tf.data.files import fingerprint, write_text
+from avmae_tf.data.files import fingerprint, read_settings, write_text
 from avmae_tf.data.records import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
+from avmae_tf.training.damage import reading
 from avmae_tf.training.tasks import build_avmae, build_classifier
 
 MODEL_FILE, WEIGHTS = 'model.json', 'weights'
@@ -53,8 +54,7 @@ def describe_model(folder: str) -> ModelDescription:
             f'{folder}: no {MODEL_FILE} here; give the folder that `avmae pretrain` or '
             '`avmae finetune` wrote its model to'
         )
-    with tf.io.gfile.GFile(path) as f:
-        return ModelDescription.from_json(f.read())
+    return read_settings(path, ModelDescription, 'train, import or copy the model again')
 
 
 def load_model(folder: str) -> AVMAE | Classifier:
@@ -66,7 +66,9 @@ def load_model(folder: str) -> AVMAE | Classifier:
         model = build_classifier(
             description.finetune, {h: len(classes) for h, classes in description.heads.items()}
         )
-    status = tf.train.Checkpoint(model=model).read(os.path.join(folder, WEIGHTS))
+    weights = os.path.join(folder, WEIGHTS)
+    with reading(weights, 'train, import or copy the model again'):
+        status = tf.train.Checkpoint(model=model).read(weights)
     status.assert_existing_objects_matched().assert_consumed()
     return model
 
@@ -118,8 +120,7 @@ class RunFolder:
         """
         path = os.path.join(self.path, RUN_FILE)
         if tf.io.gfile.exists(path):
-            with tf.io.gfile.GFile(path) as f:
-                before = RunState.from_json(f.read())
+            before = read_settings(path, RunState, 'give another folder, or delete this one')
             changed = [
                 name
                 for name in {*before.config, *state.config}

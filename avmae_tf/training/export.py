@@ -5,7 +5,7 @@ import re
 
 import tensorflow as tf
 
-from avmae_tf.data.files import write_text
+from avmae_tf.data.files import read_settings, write_text
 from avmae_tf.data.locks import held
 from avmae_tf.training.checkpoints import (
     MODEL_FILE,
@@ -58,5 +58,4 @@ def describe_served(folder: str) -> ModelDescription:
         raise ValueError(
             f'{folder}: not a SavedModel of `avmae export` ({DESCRIPTION_FILE} is missing)'
         )
-    with tf.io.gfile.GFile(path) as f:
-        return ModelDescription.from_json(f.read())
+    return read_settings(path, ModelDescription, 'export the model again')

@@ -6,6 +6,7 @@ import os
 import tensorflow as tf
 
 from avmae_tf.config import FinetuneConfig, PretrainConfig
+from avmae_tf.data.files import read_settings
 from avmae_tf.training.checkpoints import (
     MODEL_FILE,
     RUN_FILE,
@@ -14,7 +15,9 @@ from avmae_tf.training.checkpoints import (
     RunState,
     describe_model,
 )
+from avmae_tf.training.damage import reading
 from avmae_tf.training.export import DESCRIPTION_FILE, describe_served
+from avmae_tf.training.identity import SAVED_MODEL_FILE
 from avmae_tf.training.summary import summarise
 from avmae_tf.training.warmup import WARMUP_FILE
 
@@ -76,8 +79,7 @@ def inspect_run(path: str) -> dict:
     file = os.path.join(run.path, RUN_FILE)
     if not tf.io.gfile.exists(file):
         return found
-    with tf.io.gfile.GFile(file) as f:
-        state = RunState.from_json(f.read())
+    state = read_settings(file, RunState, 'start the run again in another folder')
     about = {'finished': state.finished, 'records': state.dataset, 'initial': state.initial}
     found |= {'kind': 'run', 'run': about}
     if 'decoder' in state.config:
@@ -108,9 +110,9 @@ def inspect_saved_model(folder: str) -> dict:
     """Signatures with shapes, classes by head, warm-up requests and media of a SavedModel."""
     from tensorflow.core.protobuf import saved_model_pb2
 
-    model = saved_model_pb2.SavedModel()
-    with tf.io.gfile.GFile(os.path.join(folder, 'saved_model.pb'), 'rb') as f:
-        model.ParseFromString(f.read())
+    path = os.path.join(folder, SAVED_MODEL_FILE)
+    with reading(path, 'export the model again'), tf.io.gfile.GFile(path, 'rb') as f:
+        model = saved_model_pb2.SavedModel.FromString(f.read())
     graph = model.meta_graphs[0]
     signatures = {
         name: {

@@ -25,7 +25,7 @@ def push(model: str, folder: str) -> str:
     with held(folder, seconds=WAIT_SECONDS):
         clear_leftovers(folder)
         versions = versions_in(folder)
-        if versions and identity(versions[-1]) == identity(model):
+        if versions and identity(model) in {identity(versions[-1])} - {None}:
             return versions[-1]
         last = int(os.path.basename(versions[-1])) if versions else 0
         version = os.path.join(folder, str(max(int(time.time()), last + 1)))

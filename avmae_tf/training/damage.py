@@ -1,0 +1,26 @@
+"""Damaged files of TensorFlow, refused by name."""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+_DAMAGED = (OSError, ValueError, LookupError, DecodeError, tf.errors.OpError)
+_OTHER = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)  # say what they are
+
+
+@contextlib.contextmanager
+def reading(path: str, remedy: str) -> Iterator[None]:
+    """What a library says of the file or folder that the block reads becomes a refusal.
+
+    Raises:
+        ValueError: it is damaged; names `path`, what was said, and `remedy`.
+    """
+    try:
+        yield
+    except _OTHER:
+        raise
+    except _DAMAGED as error:
+        said = str(error).strip().partition('\n')[0]
+        raise ValueError(f'{path}: is damaged ({said}); {remedy}') from error
