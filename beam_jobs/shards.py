@@ -118,11 +118,14 @@ def job_of(
 def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[ShardPlan]:
     """Shards of about 256 MB in random order of videos, the same for the same manifest.
 
-    `num_shards` fixes how many the largest split gets.
+    `num_shards` fixes how many the largest split gets. Videos with labels come first, so that
+    finetuning need not read through all the others for the few that it wants.
     """
+    labelled = {row.path for row in manifest.rows if row.labels}
 
     def order(row):
-        return hashlib.sha256(to_bytes(row.path)).digest(), row.start or 0.0, row.key
+        name = hashlib.sha256(to_bytes(row.path)).digest()
+        return row.path not in labelled, name, row.start or 0.0, row.key
 
     by_split = collections.defaultdict(list)
     for row in sorted(manifest.rows, key=order):

@@ -4,6 +4,8 @@ import os
 
 from avmae_tf.data.files import exists, open_text, write_text
 from avmae_tf.data.heads import EVENT
+from avmae_tf.data.labelled import is_labelled
+from avmae_tf.training.tasks import SPLITS
 from beam_jobs.datasets import plan_dataset
 from beam_jobs.manifests import Manifest, read_manifest, write_manifest
 from components.evaluation.config import label_schema
@@ -16,7 +18,8 @@ def write_inputs(config: PipelineConfig) -> Manifest:
     """Plans the manifest anew; files that would not change are left, so that caches hold.
 
     Raises:
-        ValueError: the clips cannot be planned, or have several labels under a softmax.
+        ValueError: the clips cannot be planned, have several labels under a softmax, or none where
+            they are needed.
     """
     manifest = plan_dataset(
         config.data.videos,
@@ -28,6 +31,7 @@ def write_inputs(config: PipelineConfig) -> Manifest:
     )
     if config.finetune.loss == 'softmax':
         check_one_label(manifest)
+    check_labelled(manifest)
     if _manifest_before(config.manifest) != manifest:
         write_manifest(config.manifest, manifest)
     schema = os.path.join(config.schema_dir, SCHEMA_FILE)
@@ -42,6 +46,21 @@ def _manifest_before(folder: str) -> Manifest | None:
         return read_manifest(folder)
     except ValueError:
         return None
+
+
+def check_labelled(manifest: Manifest):
+    """Raises ValueError where nothing with a label is there to train or to test a classifier on."""
+    there = {
+        row.split
+        for row in manifest.rows
+        if row.is_found and is_labelled(row.labels, manifest.heads)
+    }
+    for split in SPLITS:
+        if split not in there:
+            raise ValueError(
+                f'{manifest.videos}: no clip of the split {split!r} that is there has a label; '
+                'finetuning and evaluation need some: label them in data.annotations'
+            )
 
 
 def check_one_label(manifest: Manifest):

@@ -7,7 +7,7 @@ import ml_metadata as mlmd
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 
-from components.evaluation.analysis import read_metrics
+from components.evaluation.analysis import read_left_out, read_metrics
 
 _STATES = metadata_store_pb2.Execution.State
 RUN_CONTEXT, NODE_CONTEXT = 'pipeline_run', 'node'
@@ -34,7 +34,8 @@ class Shortfall:
 
     def __str__(self):
         if math.isnan(self.value):
-            return f'{self.metric} is bounded by the gate, and undefined on these clips'
+            reason = getattr(self.value, 'reason', 'it is not in the report')
+            return f'{self.metric} is bounded by the gate, and undefined on these clips: {reason}'
         what = f'{self.metric} fell by {-self.value:.3f} against the last blessed model'
         if self.compared:
             return f'{what}, more than the allowed {-self.bound:.3f}'
@@ -82,6 +83,10 @@ class Outcome:
         """The metrics of the candidate by name."""
         return read_metrics(self.report)
 
+    def left_out(self) -> int:
+        """How many clips had no label, so that nothing was measured on them."""
+        return read_left_out(self.report)
+
     def shortfalls(self) -> list[Shortfall]:
         """Why the model was not blessed; empty if it was."""
         found = []
@@ -97,6 +102,8 @@ class Outcome:
                 value = math.nan  # where the metric is not there at all
                 if failure.HasField('metric_value'):
                     value = failure.metric_value.double_value.value
+                if math.isnan(value):
+                    value = self.metrics().get(failure.metric_key.name, value)
                 found.append(Shortfall(failure.metric_key.name, value, bound, compared))
         return found
 

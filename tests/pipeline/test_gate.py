@@ -12,6 +12,7 @@ from tfx.types import standard_artifacts as artifacts
 from tfx.utils import proto_utils
 
 from components.evaluation.config import Gate, eval_config, label_schema
+from components.evaluation.measures import Undefined
 from pipeline.outcome import Node, Outcome
 
 CLIPS, RIGHT = 8, 5
@@ -95,8 +96,11 @@ def test_a_bounded_metric_that_is_undefined_is_the_reason(monkeypatch, value, co
         failure.metric_value.double_value.value = value
     failure.metric_threshold.value_threshold.lower_bound.value = 0.5
     monkeypatch.setattr(tfma, 'load_validation_result', lambda _: result)
+    measured = {'map': Undefined('no clip has a label')} if value else {}
+    monkeypatch.setattr('pipeline.outcome.read_metrics', lambda _: measured)
     evaluation = artifacts.ModelEvaluation()
     outcome = Outcome((Node('E', False, 1.0, {'ModelEvaluation': evaluation.mlmd_artifact}),))
     (shortfall,) = map(str, outcome.shortfalls())
-    assert shortfall == 'map is bounded by the gate, and undefined on these clips'
+    reason = 'no clip has a label' if value else 'it is not in the report'
+    assert shortfall == f'map is bounded by the gate, and undefined on these clips: {reason}'
     assert not outcome.blessed and not outcome.compared

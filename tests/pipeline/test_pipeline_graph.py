@@ -6,7 +6,7 @@ import pytest
 
 from beam_jobs.manifests import Manifest, Row
 from pipeline.config import PipelineConfig
-from pipeline.inputs import check_one_label
+from pipeline.inputs import check_labelled, check_one_label
 from pipeline.pipeline import build_pipeline
 
 LABEL = {'label': ('cat', 'dog')}
@@ -65,3 +65,15 @@ def test_several_labels_are_no_softmax_but_an_event_a_second_is():
     check_one_label(manifest({'noun': ('cup',), 'verb': ('put',)}))
     with pytest.raises(ValueError, match=r'a.mp4: a softmax needs one label .* got cat, dog; set'):
         check_one_label(manifest({'label': ('cat', 'dog')}))
+
+
+def test_a_split_whose_labelled_clips_are_missing_is_refused_before_the_work():
+    def manifest(split, labels, modified_ns):
+        row = Row('a', 'a', 'a', 'train', {'label': ('cat',)}, modified_ns=1)
+        other = Row('b', 'b', 'b', split, labels, modified_ns=modified_ns)
+        return Manifest((row, other), {'label': ('cat', 'dog')}, 'videos')
+
+    check_labelled(manifest('eval', {'label': ('dog',)}, 1))
+    for case in (('eval', {}, 1), ('eval', {'label': ('dog',)}, 0), ('train', {}, 1)):
+        with pytest.raises(ValueError, match="videos: no clip of the split 'eval' that is there"):
+            check_labelled(manifest(*case))
