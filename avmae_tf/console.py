@@ -37,6 +37,7 @@ def quiet():
     os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     warnings.filterwarnings('ignore')
+    logging.raiseExceptions = False  # a log that cannot be written is no news on a full disk
     for name in ('absl', 'tensorflow'):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # errors are raised, too

@@ -28,7 +28,7 @@ def run_pipeline(path: str):
             raise
         raise Failed(f'the pipeline failed: {text}; see {local_runner.log_path(config)}') from error
     if not outcome.blessed:
-        why = '; '.join(map(str, outcome.shortfalls()))
+        why = '; '.join(map(str, outcome.shortfalls())) or 'it was not judged'
         raise Failed(f'not pushed: {why}; report in {outcome.report}')
     if config.gate.is_open:
         console.say('the gate has no bounds: every model passes')
