@@ -13,7 +13,7 @@ import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from beam_jobs.channels import packed, with_samples
-from beam_jobs.container import SECOND_US
+from beam_jobs.reasons import SECOND_US
 
 # Timestamps jitter around a steady clock (FLV and WebM round to 1 ms, recorders are worse), and to
 # follow every one of them would put clicks into the sound: a new run begins at the first of several
@@ -22,7 +22,8 @@ JITTER_US = 20_000
 ROUNDING_US = 3_000
 MAX_FRAMES_OFF = 8
 BLOCK_SAMPLES = 8192
-OVERLAP_SHARE = 0.01  # of a clip; joins and drifting clocks make less, wrong timestamps more
+JOIN_US = 100_000  # by which recordings that were joined may overlap
+OVERLAP_SHARE = 0.01  # of a clip; drifting clocks make less, wrong timestamps more
 WILD = 1.05  # a sample beyond it is not loud but damaged
 
 
@@ -51,7 +52,7 @@ class TimeLine:
             num_lost += valid[first:last].sum()
             laid[first:last] = np.where(valid[first:last], laid[first:last], samples)
             valid[first:last] = True
-        if num_lost > OVERLAP_SHARE * length:
+        if num_lost > max(OVERLAP_SHARE * length, num_samples(JOIN_US)):
             self.errors += 1
         return laid, valid
 
@@ -168,7 +169,8 @@ class Runs:
 
     def _begin_with_held(self):
         time_us, frame = self._held[0]
-        if time_us < self._run.time_us and self._run.num_frames <= MAX_FRAMES_OFF:
+        back_us = self._run.time_us - time_us
+        if back_us > JOIN_US and self._run.num_frames <= MAX_FRAMES_OFF:
             self._time_line.errors += 1  # time goes back: the last run was ahead of its own
         else:
             self._run.close(self._time_line)

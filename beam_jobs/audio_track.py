@@ -8,7 +8,8 @@ import numpy as np
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, MediaSpec
 from beam_jobs.audio_runs import MAX_FRAMES_OFF, Runs, TimeLine, num_samples
-from beam_jobs.container import SECOND_US, Media, open_media, seeks
+from beam_jobs.container import Media, open_media, seeks
+from beam_jobs.reasons import SECOND_US
 
 # Decoders and the resampler need to hear what came before (overlapping windows, Opus: 80 ms).
 PREROLL_US = SECOND_US // 2

@@ -8,7 +8,7 @@ import numpy as np
 
 from avmae_tf.config import AUDIO, MODALITIES, VIDEO, MediaSpec
 from beam_jobs.audio_track import Sound
-from beam_jobs.container import SECOND_US, Reason, UnusableClip
+from beam_jobs.reasons import SECOND_US, Reason, UnusableClip
 from beam_jobs.video_track import Pictures
 
 MAX_SECONDS = 600  # a longer clip is an oversight, or a corrupt timestamp

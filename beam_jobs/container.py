@@ -6,18 +6,20 @@ a stream that starts before or after it keeps its distance.
 
 import contextlib
 import dataclasses
-import enum
+import functools
 import os
 from collections.abc import Callable, Iterator
 
 import av
+from av.format import Flags
 from av.stream import Discard, Disposition
 
 from avmae_tf.config import AUDIO, MODALITIES, VIDEO, MediaSpec
 from avmae_tf.data.files import open_binary
 from beam_jobs.channels import in_order, settle
+from beam_jobs.joins import Offsets, find_offsets, shifted
+from beam_jobs.reasons import SECOND_US, Reason, UnusableClip
 
-SECOND_US = 1_000_000
 # A seek lands on a key frame by decoding order, and in transport streams anywhere near: where the
 # first attempt ends up too late, look further back, and at last read from the start of the file.
 SEEK_BACK_US = (0, 2 * SECOND_US, 10 * SECOND_US)
@@ -31,6 +33,7 @@ FORMATS = (
     'wav,w64,aiff,au,caf,mp3,aac,ac3,eac3,dts,truehd,flac,amr,tta,wv,ape,'
     'gif,apng,image2,image2pipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe'
 )
+SCAN_BYTES = 2**26  # so many are progress where nothing is decoded
 STEP_SECONDS = 10  # of a file; getting so much further is progress
 MAX_PIXELS = 8192 * 4608  # a corrupt header must not make the decoder allocate gigabytes
 
@@ -41,35 +44,6 @@ def on_progress():
     """Called for each STEP_SECONDS of a file that are read; a worker sets its timers anew."""
 
 
-class Reason(str, enum.Enum):
-    """Why a clip cannot be used; the whole list, for counters and the dead-letter output."""
-
-    MISSING = 'missing'  # no such file
-    UNREADABLE = 'unreadable'  # not a file, no permission, not media, or nothing in it decodes
-    NO_VIDEO = 'no_video'  # video is required; no moving picture in the file or in the segment
-    NO_AUDIO = 'no_audio'  # audio is required; no sound in the file or in the segment
-    BAD_SEGMENT = 'bad_segment'  # start and end are not two times in order
-    OUT_OF_RANGE = 'out_of_range'  # the segment starts after the end of the file
-    TOO_SHORT = 'too_short'  # shorter than `min_seconds`; a still picture
-    TOO_LONG = 'too_long'  # longer than MAX_SECONDS: give start and end
-    CRASHED = 'crashed'  # the decoder did, on this file
-    TIMED_OUT = 'timed_out'  # opening or decoding takes longer than ClipLimits allow, or for ever
-    OUT_OF_MEMORY = 'out_of_memory'  # it takes more than ClipLimits allow
-    INTERNAL_ERROR = 'internal_error'  # none of the above: a fault in this code, please report
-
-
-class UnusableClip(Exception):
-    """A clip that no record can be made of; `detail` names the file and what is wrong."""
-
-    def __init__(self, reason: Reason, detail: str):
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = ' '.join(detail.split())
-
-    def __str__(self):
-        return f'{self.reason.value}: {self.detail}'
-
-
 def _open(path: str):
     if os.path.exists(path) and not os.path.isfile(path):
         raise UnusableClip(Reason.UNREADABLE, f'{path}: not a regular file')
@@ -77,36 +51,33 @@ def _open(path: str):
 
 
 @contextlib.contextmanager
-def as_unusable(path: str):
-    """Whatever is raised inside leaves as UnusableClip."""
-    try:
-        yield
-    except UnusableClip:
-        raise
-    except FileNotFoundError as error:
-        raise UnusableClip(Reason.MISSING, f'{path}: no such file') from error
-    except MemoryError as error:
-        what = 'decoding takes more memory than memory_mb allows'
-        raise UnusableClip(Reason.OUT_OF_MEMORY, f'{path}: {what}') from error
-    except (TypeError, AttributeError, NameError, AssertionError, LookupError) as error:
-        what = f'{type(error).__name__}: {error}'
-        raise UnusableClip(Reason.INTERNAL_ERROR, f'{path}: {what}') from error
-    except Exception as error:
-        what = getattr(error, 'strerror', None) or str(error) or type(error).__name__
-        raise UnusableClip(Reason.UNREADABLE, f'{path}: {what}') from error
+def _opened(path: str) -> Iterator[av.container.InputContainer]:
+    with (
+        contextlib.closing(_open(path)) as file,
+        av.open(
+            file, container_options={'format_whitelist': FORMATS}, metadata_errors='replace'
+        ) as container,
+    ):
+        yield container
 
 
 @contextlib.contextmanager
 def open_media(path: str, until_us: float = 0) -> Iterator['Media']:
     """The file, to be read up to a time."""
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(contextlib.closing(_open(path)))
-        container = stack.enter_context(
-            av.open(
-                file, container_options={'format_whitelist': FORMATS}, metadata_errors='replace'
-            )
-        )
-        yield Media(path, container, until_us)
+    with _opened(path) as container:
+        media = Media(path, container, until_us)
+        if container.format.flags & Flags.ts_discont.value:
+            media.offsets, media.end_us = joins(path)
+        yield media
+
+
+@functools.lru_cache(maxsize=1)
+def joins(path: str) -> tuple[Offsets, int | None]:
+    """Where recordings were joined in a file whose format allows it: `find_offsets`."""
+    with _opened(path) as container:
+        media = Media(path, container, 0)
+        streams = [*filter(None, map(media.stream, MODALITIES))]
+        return find_offsets(media.times(streams))
 
 
 def seeks(target_us: int) -> Iterator[int | None]:
@@ -126,14 +97,18 @@ class Media:
     until_us: float  # what is read beyond is no progress
     errors: int = 0  # packets that did not decode, frames that decoded with errors
     channel_order: list[int] | None = None  # of the sound, where it is not libav's
+    offsets: Offsets = dataclasses.field(default_factory=dict)  # of recordings that were joined
+    end_us: int | None = None  # of the last of them
 
     @property
     def can_seek(self) -> bool:
-        return self.container.format.name in SEEKABLE
+        return self.container.format.name in SEEKABLE and not self.offsets
 
     @property
     def length_us(self) -> int | None:
         """From the file's start to its end, by the header or by libav's estimate."""
+        if self.offsets:
+            return self.end_us - (self.container.start_time or 0)
         length_us = self.container.duration or 0
         if self.container.format.name == MATROSKA:  # has the time of its end there
             length_us -= self.container.start_time or 0
@@ -195,8 +170,7 @@ class Media:
 
         None at all where the file cannot be sought to `seek_us`.
         """
-        for other in self.container.streams:
-            other.discard = Discard.default if other is stream else Discard.all
+        self._discard_but(stream)
         stream.codec_context.thread_type = 'NONE'
         stream.codec_context.thread_count = 1
         if stream.type == AUDIO:
@@ -213,12 +187,34 @@ class Media:
             except av.FFmpegError:
                 return
         try:
-            yield from self._with_progress(self.container.demux(stream), self.clock(stream))
+            packets = shifted(self.container.demux(stream), self.offsets.get(stream.index, []))
+            yield from self._with_progress(packets, self.clock(stream))
         except av.InvalidDataError:
             self.errors += 1
             yield av.Packet()
         except IndexError:  # PyAV 17.1 at the end of a file in which a stream appeared on the way
             yield av.Packet()
+
+    def _discard_but(self, *streams):
+        for stream in self.container.streams:
+            stream.discard = Discard.default if stream in streams else Discard.all
+
+    def times(self, streams: list) -> Iterator[tuple[int, int | None, int]]:
+        """Stream, decoding time and duration of every packet, in the order of the file."""
+        self._discard_but(*streams)
+        us = {s.index: SECOND_US * s.time_base for s in streams}
+        num_bytes = 0
+        with contextlib.suppress(av.InvalidDataError, IndexError):
+            for packet in self.container.demux(streams):
+                num_bytes += packet.size
+                if num_bytes > SCAN_BYTES:
+                    on_progress()
+                    num_bytes = 0
+                if packet.size:
+                    tick_us = us[packet.stream_index]
+                    time = packet.pts if packet.dts is None else packet.dts
+                    time_us = None if time is None else round(time * tick_us)
+                    yield packet.stream_index, time_us, round((packet.duration or 0) * tick_us)
 
     def _with_progress(self, packets: Iterator, clock: Callable) -> Iterator[av.Packet]:
         step_us = STEP_SECONDS * SECOND_US

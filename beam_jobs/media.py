@@ -14,7 +14,8 @@ from typing import NamedTuple
 from avmae_tf.config import MediaSpec
 from beam_jobs.audio_track import read_sound
 from beam_jobs.clip import MAX_SECONDS, Clip, Status, assemble, check_length
-from beam_jobs.container import SECOND_US, Reason, UnusableClip, as_unusable, open_media
+from beam_jobs.container import joins, open_media
+from beam_jobs.reasons import SECOND_US, Reason, UnusableClip, as_unusable
 from beam_jobs.video_track import Pictures, read_pictures
 
 __all__ = [
@@ -75,6 +76,7 @@ def decode_clips(
     sought over. Give segments sorted by start where memory matters: results wait for their turn.
     """
     path = os.fspath(path)
+    joins.cache_clear()  # the file may have changed since
     outcomes, bounds = {}, []
     for index, segment in enumerate(segments):
         try:

@@ -19,7 +19,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from avmae_tf.config import VIDEO, MediaSpec
-from beam_jobs.container import SECOND_US, Media, open_media, seeks
+from beam_jobs.container import Media, open_media, seeks
+from beam_jobs.reasons import SECOND_US
 
 MAX_TOLERANCE_US = 20_000
 MAX_STANDING_US = 60 * SECOND_US  # a gap beyond it is rather a corrupt timestamp
@@ -74,8 +75,7 @@ def _quarter_turn(frame: av.VideoFrame) -> int:
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:
     """Whether the picture is to be flipped upside down before it is turned."""
-    # `frame.side_data` would hold the frame that holds it, and dozens of frames would stay.
-    matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)
+    matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # frame.side_data would hold frames
     a, b, _, c, d = struct.unpack_from('5i', matrix) if matrix else (1, 0, 0, 0, 1)
     return a * d < b * c
 
@@ -206,7 +206,7 @@ def read_pictures(
         UnusableClip: by `spec`, the streams alone rule the file out.
     """
     for seek_us in seeks(segments[0][0]):
-        with open_media(path, max(end_us for _, end_us in segments)) as media:
+        with open_media(path, max(end for _, end in segments)) as media:
             media.check(spec)
             stream = media.stream(VIDEO)
             if stream is None:

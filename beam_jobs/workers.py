@@ -24,8 +24,8 @@ import pebble
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.files import is_remote
 from beam_jobs import container
-from beam_jobs.container import Reason, UnusableClip
 from beam_jobs.media import Clip, Wanted, decode_wanted
+from beam_jobs.reasons import Reason, UnusableClip
 
 MAX_DEATHS = 5  # of workers by one file; what is left of its clips is then set aside unopened
 TIMERS = {signal.ITIMER_REAL: signal.SIGALRM, signal.ITIMER_PROF: signal.SIGPROF}

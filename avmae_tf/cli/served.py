@@ -24,7 +24,8 @@ from avmae_tf.training.serving import (
     reason_of,
 )
 from avmae_tf.training.warmup import to_wav
-from beam_jobs.media import Clip, UnusableClip, decode_clip
+from beam_jobs.media import Clip, UnusableClip
+from beam_jobs.workers import decode_clip
 
 ACTION_SCORES, EVENTS = 'action_scores', 'events'
 

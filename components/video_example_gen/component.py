@@ -14,6 +14,7 @@ from beam_jobs import (
     channels,
     clip,
     container,
+    joins,
     video_to_examples,
     video_track,
 )
@@ -25,7 +26,7 @@ SPLITS = ('train', 'eval')
 
 def _source_fingerprint() -> str:
     """A hash of the code that decides what is in a record: decoding and writing it."""
-    decoding = (media_files, container, video_track, audio_track, audio_runs, channels, clip)
+    decoding = (media_files, container, video_track, audio_track, audio_runs, channels, clip, joins)
     return fingerprint(m.__file__ for m in (*decoding, video_to_examples, examples))
 
 

@@ -340,12 +340,6 @@ movie(
 )
 movie('cut_ts', **TS, damage=cut(0.6), expect={**MP2_SHIFT, 'seconds': 1.25})
 movie(
-    'starts_over',  # two recordings joined: time goes back, and the second is not heard of again
-    **TS,
-    damage=lambda data: data + data,
-    expect={**MP2_SHIFT, 'status': ('damaged',)},
-)
-movie(
     'unknown_codec',
     video='libx264',
     damage=lambda data: data.replace(b'avc1', b'zzzz'),

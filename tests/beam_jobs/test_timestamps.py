@@ -32,7 +32,7 @@ def move_packets(path, pid: int, numbers: range, seconds: float):
                 data[at : at + 5] = moved(data[at : at + 5], round(seconds * CLOCK_HZ))
         count += 1
     path.write_bytes(data)
-    assert count > numbers[-1]
+    assert count > numbers[0]
 
 
 def moved(stamp: bytes, ticks: int) -> bytes:
