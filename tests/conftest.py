@@ -86,3 +86,29 @@ def dataset(records):
     from avmae_tf.data.records import load_dataset
 
     return load_dataset(records)
+
+
+@pytest.fixture(scope='session')
+def exported(tmp_path_factory, dataset, finetune_config) -> tuple[str, str]:
+    """Model folder and SavedModel of a classifier with drawn weights."""
+    import tensorflow as tf
+
+    from avmae_tf.training.checkpoints import save_model
+    from avmae_tf.training.export import export_saved_model
+    from avmae_tf.training.tasks import build_classifier
+
+    root = tmp_path_factory.mktemp('export')
+    model = build_classifier(finetune_config, {'label': len(dataset.classes)})
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign_add(tf.random.stateless_normal(variable.shape, [i, 0], stddev=0.2))
+    save_model(str(root / 'model'), model, dataset)
+    export_saved_model(str(root / 'model'), str(root / 'saved'), name='demo')
+    return str(root / 'model'), str(root / 'saved')
+
+
+@pytest.fixture(scope='session')
+def served(exported):
+    """The SavedModel, loaded."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(exported[1])

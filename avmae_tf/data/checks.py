@@ -47,7 +47,7 @@ def first_of(*faults: tf.Tensor) -> tf.Tensor:
 def within(value: tf.Tensor, bounds: tuple) -> tf.Tensor:
     """Whether a number is finite and between `bounds`."""
     low, high = (tf.cast(bound, value.dtype) for bound in bounds)
-    return (value >= low) & (value <= high)
+    return (value >= low) & (value <= high)  # NaN is neither
 
 
 def attempt(work, inputs, fallback):
@@ -177,7 +177,9 @@ def length_fault(num_samples: tf.Tensor, rate_hz: tf.Tensor, name: str) -> tf.Te
 
 def level_fault(samples: tf.Tensor, name: str) -> tf.Tensor:
     """What is wrong with float samples [S]; '' if nothing."""
-    wild = tf.reduce_sum(tf.cast(~(tf.abs(samples) <= MAX_AMPLITUDE), tf.int32))
+    # By `is_finite`: TensorFlow turns the opposite of `<=` into `>`, which NaN is not either.
+    tame = tf.math.is_finite(samples) & (tf.abs(samples) <= MAX_AMPLITUDE)
+    wild = tf.size(samples) - tf.math.count_nonzero(tame, dtype=tf.int32)
     return first_broken((
         wild == 0,
         f'{name}: samples must be finite and in [-1, 1], got ', wild,

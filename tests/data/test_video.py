@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from served_requests import picture
 
-from avmae_tf.config import AugmentSpec, SpecAugment, VideoSpec
+from avmae_tf.config import AugmentSpec, MediaSpec, SpecAugment, VideoSpec
 from avmae_tf.data.examples import parse_example, write_example
 from avmae_tf.data.heads import LABEL
 from avmae_tf.data.video import (
@@ -252,3 +253,32 @@ def test_each_setting_draws_anew_what_it_names(finetune_config, augment, changed
     for name in again:
         np.testing.assert_array_equal(again[name], views[0][name])
         assert again[name].shape == config.inputs(name).input_shape
+
+
+@pytest.mark.parametrize('side', [24, 40, 64, 100, 333, 720])
+def test_frames_of_any_size_show_what_those_of_the_records_do(side):
+    spec = SPEC.replace(resize_px=40)  # the side of the records
+    views = {
+        px: decode_frames(tf.constant([jpeg(picture(px))] * 4), spec, (0.5, 0.7)).numpy()
+        for px in (40, side)
+    }
+    assert np.abs(views[side].astype(float) - views[40]).mean() < 10.0
+
+
+def test_large_frames_are_reduced_without_aliasing():
+    stripes = np.repeat(np.arange(320)[None] % 2 * 255, 256, 0).astype(np.uint8)
+    jpegs = tf.constant([jpeg(np.repeat(stripes[..., None], 3, 2))] * 4)
+    frames = decode_frames(jpegs, SPEC.replace(resize_px=36), (0.5, 0.5))
+    np.testing.assert_allclose(frames, 127.5, atol=8)
+
+
+def test_crops_are_measured_in_frames_of_the_records(finetune_config):
+    config = finetune_config.on(MediaSpec(shorter_side_px=41))
+    assert config.video.resize_px == 40  # stored sides are even
+    assert config.video.size_px == finetune_config.video.size_px
+    fixed = finetune_config.replace(video=SPEC.replace(resize_px=48))
+    assert fixed.on(MediaSpec(shorter_side_px=41)) == fixed
+    size = tf.constant([40, 64])
+    for scale in ((1.0, 1.0), (1.28, 0.9)):  # what an unset size has always shown
+        window = crop_window(size, SPEC, (0.3, 0.6), scale)
+        assert (crop_window(size, config.video, (0.3, 0.6), scale) == window).numpy().all()

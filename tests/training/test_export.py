@@ -6,27 +6,10 @@ import tensorflow as tf
 
 from avmae_tf.data.examples import parse_example
 from avmae_tf.data.inputs import testing_batches
-from avmae_tf.training.checkpoints import describe_model, load_model, save_model
+from avmae_tf.training.checkpoints import describe_model, load_model
 from avmae_tf.training.export import describe_served, export_saved_model
-from avmae_tf.training.tasks import build_classifier, merge_views, view_averaged_logits
+from avmae_tf.training.tasks import merge_views, view_averaged_logits
 from avmae_tf.training.warmup import WARMUP_FILE, to_wav
-
-
-@pytest.fixture(scope='module')
-def folders(tmp_path_factory, dataset, finetune_config):
-    """Model folder and SavedModel of a classifier with drawn weights."""
-    root = tmp_path_factory.mktemp('export')
-    model = build_classifier(finetune_config, {'label': len(dataset.classes)})
-    for i, variable in enumerate(model.trainable_variables):
-        variable.assign_add(tf.random.stateless_normal(variable.shape, [i, 0], stddev=0.2))
-    save_model(str(root / 'model'), model, dataset)
-    export_saved_model(str(root / 'model'), str(root / 'saved'), name='demo')
-    return str(root / 'model'), str(root / 'saved')
-
-
-@pytest.fixture(scope='module')
-def served(folders):
-    return tf.saved_model.load(folders[1])
 
 
 @pytest.fixture(scope='module')
@@ -39,9 +22,9 @@ def batch(records, dataset, finetune_config):
     return serialized, {m: views[m] for m in finetune_config.modalities}
 
 
-def test_records_in_python_and_in_the_saved_model(folders, served, batch, dataset):
+def test_records_in_python_and_in_the_saved_model(exported, served, batch, dataset):
     serialized, views = batch
-    model = load_model(folders[0])
+    model = load_model(exported[0])
     expected = tf.nn.softmax(view_averaged_logits(model, views))
     answer = served.signatures['serving_default'](examples=tf.constant(serialized))
     np.testing.assert_allclose(answer['scores'], expected, atol=1e-5)
@@ -64,7 +47,7 @@ def client_request(serialized):
     }
 
 
-def test_clips_and_embeddings_equal_those_of_records(folders, served, batch):
+def test_clips_and_embeddings_equal_those_of_records(exported, served, batch):
     serialized, views = batch
     request = client_request(serialized)
     scores = served.signatures['clips'](**request)['scores']
@@ -72,17 +55,17 @@ def test_clips_and_embeddings_equal_those_of_records(folders, served, batch):
     np.testing.assert_allclose(scores, by_record, atol=1e-6)
 
     flat, _ = merge_views(views)
-    pooled = tf.concat(list(load_model(folders[0]).embed(flat).values()), axis=-1)
+    pooled = tf.concat(list(load_model(exported[0]).embed(flat).values()), axis=-1)
     expected = tf.reduce_mean(tf.reshape(pooled, [4, 2, -1]), axis=1)
     embedding = served.signatures['embed'](**request)['embedding']
     np.testing.assert_allclose(embedding, expected, atol=1e-5)
 
 
-def test_warm_up_requests_are_answered(folders, served):
+def test_warm_up_requests_are_answered(exported, served):
     from tensorflow_serving.apis import prediction_log_pb2
 
     asked = []
-    for record in tf.data.TFRecordDataset(f'{folders[1]}/{WARMUP_FILE}'):
+    for record in tf.data.TFRecordDataset(f'{exported[1]}/{WARMUP_FILE}'):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         request = log.predict_log.request
         assert request.model_spec.name == 'demo'
@@ -94,8 +77,8 @@ def test_warm_up_requests_are_answered(folders, served):
     assert sorted(asked) == ['clips', 'embed', 'serving_default']
 
 
-def test_the_saved_model_knows_what_it_was_exported_from(folders):
-    assert describe_served(folders[1]) == describe_model(folders[0])
+def test_the_saved_model_knows_what_it_was_exported_from(exported):
+    assert describe_served(exported[1]) == describe_model(exported[0])
 
 
 def test_no_operation_calls_back_into_python(served):
@@ -105,6 +88,6 @@ def test_no_operation_calls_back_into_python(served):
             assert not {op.type for op in operations} & {'PyFunc', 'EagerPyFunc'}
 
 
-def test_exporting_over_something_is_refused(folders):
+def test_exporting_over_something_is_refused(exported):
     with pytest.raises(ValueError, match='exists already'):
-        export_saved_model(folders[0], folders[1])
+        export_saved_model(exported[0], exported[1])
