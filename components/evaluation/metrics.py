@@ -124,7 +124,13 @@ class _Clips(beam.CombineFn):
             given = [index for index in np.ravel(label) if index is not None]  # or [None]
             if not given:
                 return []
-            found.append((np.asarray(given, np.int64), np.asarray(scores)))
+            scores = np.asarray(scores)
+            if not scores.any():  # the model marked it with an error, and would count as wrong
+                raise ValueError(
+                    'the model refuses a clip of these records (its scores are zeros); '
+                    '`avmae inspect` on the folder of records names one that is faulty'
+                )
+            found.append((np.asarray(given, np.int64), scores))
         return found
 
     def result(self, value: float) -> metric_types.MetricsDict:

@@ -190,3 +190,9 @@ def test_the_confusion_matrix_is_of_labelled_clips():
         found = combiner.add_input(found, element)
     (matrix,) = combiner.extract_output(combiner.merge_accumulators([found])).values()
     assert {tuple(k): v for k, v in matrix[0.0].items()} == {(0, 0): 1.0, (2, 0): 1.0}
+
+
+@pytest.mark.parametrize('metric', [MeanAveragePrecision(), Accuracy()])
+def test_a_clip_that_the_model_refuses_does_not_count_as_wrong(metric):
+    with pytest.raises(ValueError, match='the model refuses a clip of these records'):
+        measured(metric, [([0], GOOD), ([0], np.zeros(3))])
