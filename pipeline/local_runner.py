@@ -92,11 +92,13 @@ def check_metadata(config: PipelineConfig):
     try:
         with contextlib.closing(sqlite3.connect(path)) as store:
             (found,) = store.execute('PRAGMA quick_check(1)').fetchone()
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:  # locked, or no file
+        raise ValueError(f'{path}: cannot be opened ({error}); see who else uses it') from None
+    except sqlite3.DatabaseError as error:
         found = str(error)
     if found != 'ok':
         raise ValueError(
-            f'{path}: is damaged ({found}); put a copy of it back, or delete it: every component '
+            f'{path}: is damaged ({" ".join(found.split())}); put a copy of it back, or delete it: every component '
             f'then runs again, but conversion and training go on in {config.work_dir}'
         )
 

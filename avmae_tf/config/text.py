@@ -24,19 +24,44 @@ def read_yaml(text, where: str):
 
 
 def _check(text: str, where: str):
-    """Refuses what would take the loader, or whoever walks over its result, for ever."""
+    """Refuses what would take the loader, or whoever walks over its result, for ever.
+
+    And a field that is there twice: the loader takes the last one without a word.
+    """
     opened, aliases = [], 0
     for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            opened.pop()
+            continue
+        if opened and isinstance(event, yaml.NodeEvent) and opened[-1].twice(event):
+            line = event.start_mark.line + 1
+            raise ValueError(f'{where}: line {line} names {event.value!r} a second time')
         if isinstance(event, yaml.CollectionStartEvent):
-            opened.append(event.anchor)
+            opened.append(_Open(event))
             if len(opened) > MAX_DEPTH:
                 line = event.start_mark.line + 1
                 raise ValueError(f'{where}: line {line} nests deeper than {MAX_DEPTH} levels')
-        elif isinstance(event, yaml.CollectionEndEvent):
-            opened.pop()
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
-            if event.anchor in opened:
+            if event.anchor in (collection.anchor for collection in opened):
                 raise ValueError(f'{where}: *{event.anchor} refers to itself')
             if aliases > MAX_ALIASES:
                 raise ValueError(f'{where}: has more than {MAX_ALIASES} aliases (*name)')
+
+
+class _Open:
+    """A list or a map that has not ended yet."""
+
+    def __init__(self, event: yaml.CollectionStartEvent):
+        self.anchor = event.anchor
+        self.is_map = isinstance(event, yaml.MappingStartEvent)
+        self.names, self.next_is_name = set(), self.is_map
+
+    def twice(self, event: yaml.NodeEvent) -> bool:
+        """Takes the next node of it; whether that is a name that it has already."""
+        is_name, self.next_is_name = self.next_is_name, self.is_map and not self.next_is_name
+        if not (is_name and isinstance(event, yaml.ScalarEvent)):
+            return False
+        is_known = event.value in self.names
+        self.names.add(event.value)
+        return is_known

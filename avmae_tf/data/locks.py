@@ -61,7 +61,7 @@ def held(folder: str, *, beside: bool = False, seconds: float = 0.0) -> Iterator
         return
     try:
         if lock.lock_counter == 1:
-            with open(note, 'w') as f:
+            with contextlib.suppress(OSError), open(note, 'w') as f:
                 json.dump(_ourselves(), f)
         yield
     finally:

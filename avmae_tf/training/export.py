@@ -23,14 +23,14 @@ DESCRIPTION_FILE = f'assets.extra/{MODEL_FILE}'  # what it was exported from
 def export_saved_model(model_folder: str, out: str, name: str = 'avmae'):
     """Writes the classifier of `model_folder` as a SavedModel, whole or not at all."""
     description = describe_model(model_folder)
-    if tf.io.gfile.exists(out):
-        raise ValueError(f'{out}: exists already; give another folder, or delete this one')
     if not description.finetune:
         raise ValueError(f'{model_folder}: a pretrained encoder has no classes; finetune it first')
-    served = ServedClassifier(load_model(model_folder), description.heads, description.media)
     with held(out, beside=True):
+        if tf.io.gfile.exists(out):
+            raise ValueError(f'{out}: exists already; give another folder, or delete this one')
         above, itself = os.path.split(out.rstrip('/'))
         clear_leftovers(above or '.', re.escape(itself))
+        served = ServedClassifier(load_model(model_folder), description.heads, description.media)
         with appearing(out) as temporary:
             tf.saved_model.save(served, temporary, signatures=served.functions)
             write_warmup(temporary, name)

@@ -100,6 +100,8 @@ def test_a_missing_file_is_named(tmp_path):
         ('a: &a {b: [*a]}', r'\*a refers to itself'),
         ('a: ' + 'x' * 300_000, 'at most 262144 characters'),
         ('a: "\x00"', 'not YAML'),
+        ('a: {b: [b, b], c: b}\nb: 1\na: 2', "line 3 names 'a' a second time"),
+        ('x:\n  - {b: 1, c: {b: 1}, b: 2}', "line 2 names 'b' a second time"),
     ],
 )  # fmt: skip
 def test_yaml_that_would_never_end_is_refused_at_once(tmp_path, text, message):

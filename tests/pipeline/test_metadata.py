@@ -1,0 +1,81 @@
+"""Damaged metadata is refused by name; a run reports itself, whichever is the newest."""
+
+import contextlib
+import sqlite3
+
+import ml_metadata as mlmd
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+from pipeline.config import PipelineConfig
+from pipeline.local_runner import check_metadata
+from pipeline.outcome import NODE_CONTEXT, RUN_CONTEXT, read_outcome
+
+
+@pytest.fixture
+def config(tmp_path) -> PipelineConfig:
+    """With metadata of some pages."""
+    config = PipelineConfig(
+        root=str(tmp_path), data={'videos': 'clips'}, pretrain='demo', finetune='demo'
+    )
+    with contextlib.closing(sqlite3.connect(config.metadata_path)) as store:
+        store.execute('create table a (b)')
+        store.executemany('insert into a values (?)', [('x' * 1000,)] * 50)
+        store.commit()
+    return config
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda content: b'garbage' * 1000, 'is damaged .file is not a database.'),
+        (lambda content: content[: len(content) // 2], 'is damaged .*malformed'),
+        (lambda content: content[:5000] + b'\xff' * 9000 + content[14000:], 'is damaged '),
+    ],
+)
+def test_damaged_metadata_is_named_with_what_to_do(config, damage, message):
+    check_metadata(config)
+    with open(config.metadata_path, 'rb') as f:
+        content = f.read()
+    with open(config.metadata_path, 'wb') as f:
+        f.write(damage(content))
+    with pytest.raises(ValueError, match=f'^{config.metadata_path}: {message}.*or delete it'):
+        check_metadata(config)
+
+
+def test_metadata_in_use_is_not_called_damaged(config, monkeypatch):
+    monkeypatch.setattr('sqlite3.connect', lambda path: connect(path, timeout=0.1))
+    with contextlib.closing(connect(config.metadata_path)) as other:
+        other.execute('begin exclusive')
+        with pytest.raises(ValueError, match=r'cannot be opened \(database is locked\)'):
+            check_metadata(config)
+
+
+connect = sqlite3.connect
+
+
+def test_no_metadata_yet_is_fine(config):
+    with open(config.metadata_path, 'wb'):
+        pass
+    check_metadata(config)
+
+
+def test_a_run_reports_its_own_outcome(tmp_path):
+    connection = metadata.sqlite_metadata_connection_config(str(tmp_path / 'm.sqlite'))
+    store = mlmd.MetadataStore(connection)
+    proto = metadata_store_pb2
+    kinds = {
+        n: store.put_context_type(proto.ContextType(name=n)) for n in (RUN_CONTEXT, NODE_CONTEXT)
+    }
+    kind = store.put_execution_type(proto.ExecutionType(name='work'))
+    for run, node in (('first', 'p.Pretrainer'), ('second', 'p.Finetuner')):
+        contexts = [
+            proto.Context(type_id=kinds[t], name=n)
+            for t, n in ((RUN_CONTEXT, run), (NODE_CONTEXT, node))
+        ]
+        store.put_execution(proto.Execution(type_id=kind), [], contexts)
+    assert [node.name for node in read_outcome(connection, 'first').nodes] == ['Pretrainer']
+    assert [node.name for node in read_outcome(connection, 'second').nodes] == ['Finetuner']
+    with pytest.raises(ValueError, match="no run 'third' is recorded"):
+        read_outcome(connection, 'third')
