@@ -98,8 +98,8 @@ def check_metadata(config: PipelineConfig):
         found = str(error)
     if found != 'ok':
         raise ValueError(
-            f'{path}: is damaged ({" ".join(found.split())}); put a copy of it back, or delete it: every component '
-            f'then runs again, but conversion and training go on in {config.work_dir}'
+            f'{path}: is damaged ({" ".join(found.split())}); put a copy of it back, or delete it: '
+            f'every component then runs again, but conversion and training go on in {config.work_dir}'
         )
 
 
