@@ -99,7 +99,8 @@ def check_metadata(config: PipelineConfig):
     if found != 'ok':
         raise ValueError(
             f'{path}: is damaged ({" ".join(found.split())}); put a copy of it back, or delete it: '
-            f'every component then runs again, but conversion and training go on in {config.work_dir}'
+            'every component then runs again, but conversion and training go on in '
+            f'{config.work_dir}'
         )
 
 
