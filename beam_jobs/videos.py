@@ -6,12 +6,12 @@ the clip alone, or as `ID_000030.mp4`, `ID_30.mp4`, `ID_30_40.mp4`, `ID_30000_40
 itself, so names are made, never taken apart.
 """
 
+import bisect
 import collections
 import functools
-import itertools
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -84,6 +84,15 @@ class VideoIndex:
                 found[stem] = file
         return found
 
+    @functools.cached_property
+    def _stems(self) -> list[str]:
+        return sorted(self._by_stem)
+
+    def _begins_others(self, name: str) -> bool:
+        """Whether there are files whose names go on after `name`."""
+        place = bisect.bisect_right(self._stems, name)
+        return place < len(self._stems) and self._stems[place].startswith(name)
+
     def by_name(self, name: str, *_) -> tuple[File, str]:
         """The file of that path below the folder."""
         normal = os.path.normpath(name)
@@ -108,15 +117,17 @@ class VideoIndex:
         One that is not there may be either.
         """
         empty = None
-        for stem in itertools.chain(*_stems(video, start, end)):
-            file = self._by_stem.get(stem)
-            if file is None or (stem in self.taken and stem != video):
-                continue
-            whole = EITHER_FILE if start > 0 else VIDEO_FILE
-            found = file, whole if stem in (video, f'Y{video}') else SEGMENT_FILE
-            if file.size_bytes:
-                return found
-            empty = empty or found
+        for name in (video, f'Y{video}'):  # without the Y an id may look like an option
+            segments = _segment_stems(name, start, end) if self._begins_others(name) else ()
+            for stem in (*segments, name):
+                file = self._by_stem.get(stem)
+                if file is None or (stem in self.taken and stem != video):
+                    continue
+                whole = EITHER_FILE if start > 0 else VIDEO_FILE
+                found = file, whole if stem == name else SEGMENT_FILE
+                if file.size_bytes:
+                    return found
+                empty = empty or found
         return empty or (File(video + ANY_SUFFIX), EITHER_FILE)
 
     def _counts(self, name: str) -> bool:
@@ -161,14 +172,6 @@ class VideoIndex:
             yield from pool.map(status, paths)
 
 
-def _stems(video: str, start: float, end: float) -> Iterator[Iterable[str]]:
-    """What the file of a segment may be called, in the order in which it is looked for."""
-    yield _segment_stems(video, start, end)
-    yield (video,)
-    yield _segment_stems(f'Y{video}', start, end)  # else an id may look like an option
-    yield (f'Y{video}',)
-
-
 def _segment_stems(video: str, start: float, end: float) -> Iterator[str]:
     first_ms, last_ms = round(start * 1000), round(end * 1000)
     yield f'{video}_{first_ms}_{last_ms}'
@@ -193,8 +196,7 @@ def no_such_file(row: Row, path: str) -> str:
     """That the file of a row is not at `path`, and which names were looked for."""
     if row.holds != EITHER_FILE:
         return f'{path}: no such file'
-    names, whole, *_ = _stems(row.video, row.start, row.end)
-    names = ', '.join(dict.fromkeys([*whole, *names]))
+    names = ', '.join(dict.fromkeys([row.video, *_segment_stems(row.video, row.start, row.end)]))
     return f'{path}: no such file; looked for {names}, each also with a Y before it'
 
 

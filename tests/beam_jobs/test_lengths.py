@@ -5,7 +5,8 @@ from awkward import PCM
 from clock_movies import check_sync, write_movie
 
 from avmae_tf.config import MediaSpec
-from beam_jobs.media import decode_clip, is_cut_out
+from beam_jobs.media import _is_cut_out as is_cut_out
+from beam_jobs.media import decode_clip
 
 SPEC = MediaSpec(shorter_side_px=64)
 CUT_OUT = pytest.mark.parametrize(

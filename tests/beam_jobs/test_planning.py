@@ -13,7 +13,7 @@ from avmae_tf.data.heads import LABEL
 from beam_jobs import labels
 from beam_jobs.datasets import plan_dataset
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, read_manifest, write_manifest
-from beam_jobs.media import is_cut_out
+from beam_jobs.media import _is_cut_out as is_cut_out
 from beam_jobs.plan_report import Listed, report
 from beam_jobs.shards import plan_shards
 from beam_jobs.videos import VideoIndex, no_such_file
