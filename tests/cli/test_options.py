@@ -23,7 +23,7 @@ SET = re.compile(r'--set ([a-z_]+(?:\.[a-z_]+)*)=')
 SETTING = re.compile(r'(?<![\w./])((?:data|pretrain|finetune|gate|run)(?:\.[a-z][a-z_0-9]*)+)')
 FILE_SUFFIXES = ('.py', '.json', '.md', '.sh', '.yaml', '.csv')
 OTHER_PROGRAMS = re.compile(
-    r'\b(saved_model_cli|tensorboard|docker|pip|uv|curl|git|ruff|tensorflow_model_server)\b'
+    r'\b(saved_model_cli|tensorboard|python|docker|pip|uv|curl|git|ruff|tensorflow_model_server)\b'
 )
 
 
