@@ -2,6 +2,7 @@
 
 import csv
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -189,14 +190,19 @@ def test_nouns_and_verbs_go_the_same_way(tmp_path):
     assert [line.split()[1] for line in named] == ['noun:', 'verb:', 'action:']
 
 
-def test_a_killed_pretraining_goes_on_and_its_curve_has_no_gap(folder, tmp_path):
+def test_a_killed_pretraining_ends_as_an_undisturbed_one_and_its_curve_has_no_gap(folder, tmp_path):
     from avmae_tf.cli import figures
+    from avmae_tf.training.checkpoints import load_model
 
     examples = next((folder / 'pipeline/VideoExampleGen/examples').iterdir())
-    arguments = (
-        'pretrain', '--data', examples, '--workdir', tmp_path / 'run',
-        '--set', 'schedule.epochs=100', '--set', 'schedule.batch_size=32',
-    )  # fmt: skip
+
+    def arguments_of(run):
+        return (
+            'pretrain', '--data', examples, '--workdir', tmp_path / run,
+            '--set', 'schedule.epochs=100', '--set', 'schedule.batch_size=32',
+        )  # fmt: skip
+
+    arguments = arguments_of('run')
     process = subprocess.Popen(
         [BIN / 'avmae', *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -205,6 +211,7 @@ def test_a_killed_pretraining_goes_on_and_its_curve_has_no_gap(folder, tmp_path)
     while not list(checkpoints.glob('*.index')):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
+    time.sleep(random.uniform(0.0, 8.0))
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -215,6 +222,11 @@ def test_a_killed_pretraining_goes_on_and_its_curve_has_no_gap(folder, tmp_path)
     assert 0 < resumed < 200
     steps = list(figures.scalars(str(tmp_path / 'run/logs/train'))['loss'])
     assert steps == list(range(50, 201, 50))
+
+    assert avmae(*arguments_of('undisturbed')).returncode == 0
+    models = [load_model(str(tmp_path / run / 'model')) for run in ('run', 'undisturbed')]
+    for a, b in zip(*(model.variables for model in models), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_the_demo_learns_and_is_cached_the_second_time(tmp_path):

@@ -40,13 +40,30 @@ def _training_options(command):
             '--set', 'changes', multiple=True, metavar='FIELD=VALUE',
             help='Change a setting of the recipe: --set schedule.epochs=5.',
         ),
-        click.option('--jit/--no-jit', default=False, help='Compile the step with XLA.'),
+        click.option(
+            '--steps-per-loop', type=click.IntRange(min=1), metavar='N',
+            help='Steps between two looks of the host: progress, scalars, whether loss and '
+            'weights are finite, and whether a checkpoint is due.  [default: 50]',
+        ),
+        click.option(
+            '--checkpoint-minutes', type=click.FloatRange(min=0, min_open=True), metavar='MINUTES',
+            help='A checkpoint at a look when so much time has passed since the last.  '
+            '[default: 5]',
+        ),
+        click.option(
+            '--checkpoint-every-loops', type=click.IntRange(min=1), metavar='N',
+            help='A checkpoint every N looks, if not earlier by the clock.  '
+            '[default: a tenth of the run]',
+        ),
+        click.option(
+            '--jit/--no-jit', 'jit_compile', default=False, help='Compile the step with XLA.'
+        ),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-def _train(task, data: str, workdir: str, jit: bool, **initial):
+def _train(task, data: str, workdir: str, run: dict, **initial):
     from avmae_tf.config import RunSpec
     from avmae_tf.training import devices, loop
     from avmae_tf.training.checkpoints import RunFolder
@@ -58,7 +75,7 @@ def _train(task, data: str, workdir: str, jit: bool, **initial):
             task,
             data,
             folder,
-            run=RunSpec(jit_compile=jit),
+            run=RunSpec(**{name: value for name, value in run.items() if value is not None}),
             progress=report,
             say=console.say,
             **initial,
@@ -70,17 +87,18 @@ def _train(task, data: str, workdir: str, jit: bool, **initial):
 
 @click.command()
 @_training_options
-def pretrain(data, workdir, recipe, changes, jit):
+def pretrain(data, workdir, recipe, changes, **run):
     """Train a masked autoencoder on the clips in DATA; labels are not used.
 
-    A killed run goes on from its last checkpoint when it is started again.
+    A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
+    weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
     """
     from avmae_tf.config import PRETRAIN_RECIPES, PretrainConfig
     from avmae_tf.data.records import load_dataset
     from avmae_tf.training.tasks import PretrainTask
 
     config = read_settings(recipe, PRETRAIN_RECIPES, changes, PretrainConfig)
-    _train(PretrainTask(config, load_dataset(data)), data, workdir, jit)
+    _train(PretrainTask(config, load_dataset(data)), data, workdir, run)
 
 
 @click.command()
@@ -90,10 +108,11 @@ def pretrain(data, workdir, recipe, changes, jit):
     'it. Given twice: each modality from the first that knows it.',
 )  # fmt: skip
 @_training_options
-def finetune(data, workdir, recipe, changes, jit, pretrained):
+def finetune(data, workdir, recipe, changes, pretrained, **run):
     """Train a classifier on the labelled clips in DATA, from a pretrained encoder.
 
-    A killed run goes on from its last checkpoint when it is started again.
+    A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
+    weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
     """
     from avmae_tf.config import FINETUNE_RECIPES, FinetuneConfig
     from avmae_tf.data.files import fingerprint
@@ -120,7 +139,7 @@ def finetune(data, workdir, recipe, changes, jit, pretrained):
             fingerprint([p]) if is_image_vit(p) else model_fingerprint(p) for p in pretrained
         ]
         initial = {'initial': ' '.join(fingerprints), 'initialise': initialise}
-    _train(FinetuneTask(config, load_dataset(data)), data, workdir, jit, **initial)
+    _train(FinetuneTask(config, load_dataset(data)), data, workdir, run, **initial)
 
 
 @click.command()

@@ -225,7 +225,13 @@ class RunSpec(Spec):
     """How a run is kept and watched; nothing here changes what is learned."""
 
     steps_per_loop: Count = 50  # steps between two looks of the host: scalars, progress
-    checkpoint_every_loops: Count = 10
+    checkpoint_every_loops: Count | None = None  # looks; a tenth of the run, if not given
+    checkpoint_minutes: Positive = 5.0  # at a look, when so many have passed since the last
     test_every_loops: Count = 10
     pictures_every_loops: Count = 10
     jit_compile: bool = False  # XLA; always on a TPU
+
+    def steps_between_checkpoints(self, num_steps: int) -> int:
+        """Steps after which a run of `num_steps` saves, if no minutes come before."""
+        tenth = max(1, num_steps // (10 * self.steps_per_loop))
+        return self.steps_per_loop * (self.checkpoint_every_loops or tenth)

@@ -17,7 +17,7 @@ from avmae_tf.data.files import fingerprint, read_settings, write_text
 from avmae_tf.data.records import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.training.damage import reading
+from avmae_tf.training.saving import check_weights, fault_of, not_finite
 from avmae_tf.training.tasks import build_avmae, build_classifier
 
 MODEL_FILE, WEIGHTS = 'model.json', 'weights'
@@ -35,7 +35,13 @@ class ModelDescription(Spec):
 
 
 def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
-    """Writes the weights, then the description that makes the folder a model."""
+    """Writes the weights, then the description that makes the folder a model.
+
+    Raises:
+        ValueError: they are not finite.
+    """
+    if name := not_finite(model.variables)():
+        raise ValueError(f'{folder}: {name} is not finite, and such a model is of no use')
     tf.train.Checkpoint(model=model).write(os.path.join(folder, WEIGHTS))
     kind = 'pretrain' if isinstance(model, AVMAE) else 'finetune'
     description = ModelDescription(
@@ -46,10 +52,14 @@ def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
     write_text(os.path.join(folder, MODEL_FILE), description.to_json())
 
 
+def is_model(path: str) -> bool:
+    return tf.io.gfile.exists(os.path.join(path, MODEL_FILE))
+
+
 def describe_model(folder: str) -> ModelDescription:
     """Reads `model.json`; raises ValueError that names the folder and the fix."""
     path = os.path.join(folder, MODEL_FILE)
-    if not tf.io.gfile.exists(path):
+    if not is_model(folder):
         raise ValueError(
             f'{folder}: no {MODEL_FILE} here; give the folder that `avmae pretrain` or '
             '`avmae finetune` wrote its model to'
@@ -58,17 +68,20 @@ def describe_model(folder: str) -> ModelDescription:
 
 
 def load_model(folder: str) -> AVMAE | Classifier:
-    """Builds the model of a folder with its weights; every variable must be matched."""
+    """Builds the model of a folder with its weights; every variable must be matched.
+
+    Raises:
+        ValueError: there is no model, or its weights are damaged or not finite.
+    """
     description = describe_model(folder)
+    check_weights(os.path.join(folder, WEIGHTS))
     if description.pretrain:
         model = build_avmae(description.pretrain)
     else:
         model = build_classifier(
             description.finetune, {h: len(classes) for h, classes in description.heads.items()}
         )
-    weights = os.path.join(folder, WEIGHTS)
-    with reading(weights, 'train, import or copy the model again'):
-        status = tf.train.Checkpoint(model=model).read(weights)
+    status = tf.train.Checkpoint(model=model).read(os.path.join(folder, WEIGHTS))
     status.assert_existing_objects_matched().assert_consumed()
     return model
 
@@ -95,6 +108,7 @@ class RunState(Spec):
     initial: str = ''  # fingerprint of what it was warm-started from
     source: str  # fingerprint of the code it finished with
     finished: bool = False
+    scalars: dict[str, float] = pydantic.Field(default_factory=dict)  # of the final test
 
 
 def run_key(config: TrainingConfig, dataset: Dataset, initial: str = '') -> str:
@@ -112,11 +126,12 @@ class RunFolder:
         self.logs = os.path.join(path, 'logs')
         self.model = os.path.join(path, 'model')
 
-    def open(self, state: RunState) -> bool:
-        """Makes way for a run; True if that very run is finished there already.
+    def open(self, state: RunState) -> RunState | None:
+        """Makes way for a run; if that very run is finished there already, how it ended.
 
-        An unfinished run goes on, whatever the code; a finished one whose code has changed
-        since starts anew. Raises ValueError if the folder holds a run with other settings.
+        An unfinished run goes on, whatever the code, and so does a finished one whose model is
+        damaged; a finished one whose code has changed since starts anew. Raises ValueError if the
+        folder holds a run with other settings.
         """
         path = os.path.join(self.path, RUN_FILE)
         if tf.io.gfile.exists(path):
@@ -132,19 +147,20 @@ class RunFolder:
                     'give another folder, or delete this one'
                 )
             if before.finished and before.source == state.source:
-                return True
+                whole = is_model(self.model) and not fault_of(os.path.join(self.model, WEIGHTS))
+                return before if whole else None
             if before.finished:
                 for folder in (self.checkpoints, self.logs, self.model):
                     if tf.io.gfile.exists(folder):
                         tf.io.gfile.rmtree(folder)
-        return False
+        return None
 
     def claim(self, state: RunState):
         """From here on the folder is that run's: what can be refused has been."""
         self._write(state)
 
-    def finish(self, state: RunState):
-        self._write(state.replace(finished=True))
+    def finish(self, state: RunState, scalars: dict[str, float]):
+        self._write(state.replace(finished=True, scalars=scalars))
 
     def _write(self, state: RunState):
         write_text(os.path.join(self.path, RUN_FILE), state.to_json())

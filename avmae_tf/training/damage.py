@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-_DAMAGED = (OSError, ValueError, LookupError, DecodeError, tf.errors.OpError)
-_OTHER = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)  # say what they are
+# The readers of TensorFlow translate some of their statuses to errors of Python.
+DAMAGED = (OSError, ValueError, LookupError, RuntimeError, DecodeError, tf.errors.OpError)
+OTHER = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)  # say what they are
 
 
 @contextlib.contextmanager
@@ -19,8 +20,8 @@ def reading(path: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except _OTHER:
+    except OTHER:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         said = str(error).strip().partition('\n')[0]
         raise ValueError(f'{path}: is damaged ({said}); {remedy}') from error

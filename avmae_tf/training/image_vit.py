@@ -5,6 +5,7 @@ learned table of positions for a square of patches behind a class token.
 """
 
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from avmae_tf.models.classifier import Classifier
 from avmae_tf.training.tasks import build_classifier
 from avmae_tf.training.warm_start import resize_positions
 
+_UNREADABLE = (*(ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error),)
 ATTENTION, MLP = 'MultiHeadDotProductAttention_1', 'MlpBlock_3'
 
 
@@ -29,8 +31,11 @@ class _Weights:
         try:
             with open_binary(path) as f:
                 self.arrays = dict(np.load(f))
-        except (ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise ValueError(f'{path}: {error}; give an augreg ViT as .npz') from None
+        for name, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f'{path}: {name} is not finite; give another file')
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.arrays:

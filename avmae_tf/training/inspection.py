@@ -8,12 +8,12 @@ import tensorflow as tf
 from avmae_tf.config import FinetuneConfig, PretrainConfig
 from avmae_tf.data.files import read_settings
 from avmae_tf.training.checkpoints import (
-    MODEL_FILE,
     RUN_FILE,
     WEIGHTS,
     RunFolder,
     RunState,
     describe_model,
+    is_model,
 )
 from avmae_tf.training.damage import reading
 from avmae_tf.training.export import DESCRIPTION_FILE, describe_served
@@ -22,10 +22,6 @@ from avmae_tf.training.summary import summarise
 from avmae_tf.training.warmup import WARMUP_FILE
 
 _VALUE, _SLOT = '/.ATTRIBUTES/VARIABLE_VALUE', '.OPTIMIZER_SLOT'
-
-
-def is_model(path: str) -> bool:
-    return tf.io.gfile.exists(os.path.join(path, MODEL_FILE))
 
 
 def is_run(path: str) -> bool:
@@ -66,7 +62,8 @@ def inspect_run(path: str) -> dict:
     own = tf.io.gfile.exists(os.path.join(path, RUN_FILE))
     run = RunFolder(path if own else os.path.dirname(path))
     prefix = _checkpoint(run.checkpoints if own else path)
-    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map() if prefix else {}
+    with reading(prefix, 'a run takes the one before'):
+        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map() if prefix else {}
     sizes = {k: math.prod(shape) for k, shape in shapes.items() if k.startswith('model/')}
     found = {
         'kind': 'checkpoint',

@@ -1,6 +1,7 @@
 """A run from its first step to the finished model: Orbit's controller, checkpoints, pictures."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 
@@ -8,14 +9,22 @@ import orbit
 import tensorflow as tf
 from absl import logging
 
+from avmae_tf import console
 from avmae_tf.config import RunSpec
 from avmae_tf.data.locks import holds
+from avmae_tf.data.records import check_sizes, damage_named
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
+from avmae_tf.training.saving import CheckpointManager
+from avmae_tf.training.tasks import SPLITS
 from avmae_tf.training.trainer import Trainer
 
 PICTURE_CLIPS = 4
 Progress = Callable[..., None]  # progress(step, steps, **scalars)
+
+
+class Diverged(console.Failed):
+    """A loss or a weight is not finite: the message says which, when, and what is kept."""
 
 
 @holds('run_folder')
@@ -36,6 +45,10 @@ def train(
     Goes on from the last checkpoint of a killed run, with the clips that it had not seen; a run
     that is finished returns at once. `initialise(model)` is called where nothing is to be
     resumed, and `initial` names what it copies. Returns the scalars of the final test.
+
+    Raises:
+        Diverged: a loss or a weight is not finite.
+        ValueError: the folder is another run's, or shards or all checkpoints are damaged.
     """
     state = RunState(
         config=task.config.model_dump(mode='json'),
@@ -43,25 +56,27 @@ def train(
         initial=initial,
         source=source_fingerprint(),
     )
-    if run_folder.open(state):
+    if before := run_folder.open(state):
         say(f'{task.name}: finished before, model in {run_folder.model}')
-        return {}
-    if note := task.prepare(folder):
-        say(f'{task.name}: {note}')
+        return before.scalars
+    check_sizes(folder, task.dataset, SPLITS)
+    with damage_named():
+        if note := task.prepare(folder):
+            say(f'{task.name}: {note}')
     strategy = strategy or devices.default_strategy()
     trainer = Trainer(task, folder, strategy, run)
     step = trainer.global_step
-    manager = tf.train.CheckpointManager(
+    manager = CheckpointManager(
         tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer),
-        directory=run_folder.checkpoints,
-        max_to_keep=2,
-        step_counter=step,
-        checkpoint_interval=run.steps_per_loop * run.checkpoint_every_loops,
+        run_folder.checkpoints,
+        step=step,
+        steps=run.steps_between_checkpoints(trainer.num_steps),
+        minutes=run.checkpoint_minutes,
         init_fn=lambda: initialise(trainer.model) if initialise else None,
+        say=say,
     )
 
     picture_interval = run.steps_per_loop * run.pictures_every_loops
-    clips = trainer.first_clips(PICTURE_CLIPS) if task.draws else None
 
     def draw(number: int):
         with controller.summary_manager.summary_writer().as_default():
@@ -69,11 +84,32 @@ def train(
 
     def watch(output):
         number = int(step.numpy())
-        progress(number, trainer.num_steps, **{k: float(v) for k, v in output.items()})
+        scalars = {k: float(v) for k, v in output.items()}
+        check_finite(scalars, trainer.not_finite(), number)
+        progress(number, trainer.num_steps, **scalars)
         if task.draws and (number % picture_interval == 0 or number == trainer.num_steps):
             draw(number)
 
-    with contextlib.redirect_stdout(None):  # Orbit prints what it logs
+    def watch_test(output):
+        check_finite({f'test {k}': float(v) for k, v in output.items()}, None, int(step.numpy()))
+
+    def check_finite(scalars: dict[str, float], variable: str | None, number: int):
+        losses = {k: v for k, v in scalars.items() if 'loss' in k}
+        wrong = [k for k, v in losses.items() if not math.isfinite(v)] or [variable]
+        if not wrong[0]:
+            return
+        kept = manager.latest_checkpoint
+        raise Diverged(
+            f'{task.name}: {wrong[0]} is not finite at step {number} '
+            f'({", ".join(f"{k} {v:.4g}" for k, v in losses.items())}); '
+            f'{f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"}. '
+            'Try a lower schedule.learning_rate (now '
+            f'{task.config.schedule.learning_rate:g}) or a longer schedule.warmup_epochs (now '
+            f'{task.config.schedule.warmup_epochs:g}), in a new folder'
+        )
+
+    with contextlib.redirect_stdout(None), damage_named():  # Orbit prints what it logs
+        clips = trainer.first_clips(PICTURE_CLIPS) if task.draws else None
         controller = orbit.Controller(
             global_step=step,
             trainer=trainer,
@@ -82,6 +118,7 @@ def train(
             steps_per_loop=run.steps_per_loop,
             checkpoint_manager=manager,
             train_actions=[watch],
+            eval_actions=[watch_test],
             summary_dir=os.path.join(run_folder.logs, 'train'),
             eval_summary_dir=os.path.join(run_folder.logs, 'eval'),
         )
@@ -95,7 +132,8 @@ def train(
             trainer.num_test_steps,
             eval_interval=run.steps_per_loop * run.test_every_loops,
         )
-        scalars = controller.evaluate(trainer.num_test_steps)
+        final = controller.evaluate(trainer.num_test_steps)
+    scalars = {k: float(v) for k, v in final.items()}
     save_model(run_folder.model, trainer.model, task.dataset)
-    run_folder.finish(state)
-    return {k: float(v) for k, v in scalars.items()}
+    run_folder.finish(state, scalars)
+    return scalars

@@ -1,5 +1,7 @@
 """One task on one strategy: the compiled steps of training and testing, in Orbit's terms."""
 
+import functools
+
 import orbit
 import tensorflow as tf
 import tf_keras as keras
@@ -10,6 +12,7 @@ from avmae_tf.data.views import normalise
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices
 from avmae_tf.training.optimizers import make_optimizer, make_schedule, shrink_kernels
+from avmae_tf.training.saving import not_finite
 
 # Nothing here branches on tensors, and converting every layer takes most of a minute.
 without_autograph = tf.autograph.experimental.do_not_convert
@@ -80,6 +83,11 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     @property
     def global_step(self) -> tf.Variable:
         return self.optimizer.iterations
+
+    @functools.cached_property
+    def not_finite(self):
+        """A look at all weights and slots of the optimizer, which has them after its first step."""
+        return not_finite([*self.model.variables, *self.optimizer.variables()])
 
     def read_from(self, step: int):
         """Feeds the clips that a run has not yet seen at `step`."""

@@ -1,6 +1,9 @@
 """Training on two devices: compiled steps, checkpoints, resumption, and the model at the end."""
 
+import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +13,12 @@ from avmae_tf.config import RunSpec
 from avmae_tf.training import devices, loop
 from avmae_tf.training.checkpoints import (
     RunFolder,
+    RunState,
     describe_model,
     load_model,
     run_key,
 )
+from avmae_tf.training.saving import checkpoints_in, fault_of
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 from avmae_tf.training.trainer import Trainer
 from avmae_tf.training.warm_start import warm_start
@@ -85,8 +90,14 @@ def test_tensorboard_gets_scalars_and_pictures(pretrained):
 def test_a_finished_run_is_not_repeated(pretrained, records, dataset, pretrain_config):
     said = []
     task = PretrainTask(pretrain_config, dataset)
-    assert loop.train(task, records, pretrained[0], run=RUN, say=said.append) == {}
+    again = loop.train(task, records, pretrained[0], run=RUN, say=said.append)
+    assert again == pretrained[1] and again['loss'] > 0
     assert 'finished before' in said[0]
+    run_file = Path(pretrained[0].path) / 'run.json'
+    state = json.loads(run_file.read_text())
+    assert state.pop('scalars') == again
+    older = RunState.from_json(json.dumps(state))  # of a version that kept none
+    assert older.finished and older.scalars == {}
 
 
 def test_a_folder_of_other_settings_is_refused(pretrained, records, dataset, pretrain_config):
@@ -107,16 +118,18 @@ def test_a_run_that_could_not_start_claims_no_folder(records, dataset, finetune_
 
 
 def test_changed_code_repeats_a_finished_run_but_resumes_an_unfinished_one(tmp_path):
-    from avmae_tf.training.checkpoints import RunState
-
     folder = RunFolder(str(tmp_path))
     old = RunState(config={}, dataset='d', source='old')
     new = old.replace(source='new')
     assert not folder.open(old)
     (tmp_path / 'checkpoints').mkdir()
     assert not folder.open(new) and (tmp_path / 'checkpoints').exists()
-    folder.finish(old)
-    assert folder.open(old)
+    weights = tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / 'model/weights'))
+    (tmp_path / 'model/model.json').touch()
+    folder.finish(old, {'loss': 0.5})
+    assert folder.open(old).scalars == {'loss': 0.5}
+    os.truncate(f'{weights}.index', 10)
+    assert not folder.open(old) and (tmp_path / 'checkpoints').exists()  # makes the model again
     assert not folder.open(new) and not (tmp_path / 'checkpoints').exists()
 
 
@@ -142,8 +155,72 @@ def test_a_killed_run_ends_as_an_undisturbed_one(records, dataset, pretrain_conf
     assert start('killed', lambda *_, **__: None) == ['pretrain: resumed from step 6 of 12']
     assert start('undisturbed', lambda *_, **__: None) == []
     again, first = (load_model(str(tmp_path / n / 'model')) for n in ('killed', 'undisturbed'))
-    for a, b in zip(again.trainable_variables, first.trainable_variables, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    for a, b in zip(again.variables, first.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_that_are_not_finite_stop_the_run_and_spare_the_good_checkpoints(
+    records, dataset, pretrain_config, tmp_path
+):
+    folder, poison = RunFolder(str(tmp_path)), tf.Variable(0.0)
+
+    class Poisoned(PretrainTask):
+        def prepare_gradients(self, model, gradients):
+            return [g + poison for g in gradients]
+
+    def start(task, progress=lambda *_, **__: None, say=lambda text: None):
+        return loop.train(
+            task(pretrain_config, dataset), records, folder, run=RUN.replace(jit_compile=False),
+            strategy=tf.distribute.OneDeviceStrategy('CPU:0'), progress=progress, say=say,
+        )  # fmt: skip
+
+    def spoil(step, steps, **figures):
+        if step == 6:
+            poison.assign(np.nan)
+
+    with pytest.raises(loop.Diverged) as stopped:
+        start(Poisoned, spoil)
+    (line,) = str(stopped.value).splitlines()
+    for part in (
+        'is not finite at step 9 (loss ',
+        'loss_video ',
+        'loss_audio ',
+        'last good',
+        f'{folder.checkpoints}/ckpt-6',
+        'lower schedule.learning_rate (now 0.001)',
+    ):
+        assert part in line  # fmt: skip
+    kept = checkpoints_in(folder.checkpoints)
+    assert [os.path.basename(prefix) for prefix in kept] == ['ckpt-3', 'ckpt-6']
+    assert [fault_of(prefix) for prefix in kept] == [None, None]
+    assert not os.path.exists(folder.model)
+
+    said = []
+    assert np.isfinite(start(PretrainTask, say=said.append)['loss'])
+    assert said == ['pretrain: resumed from step 6 of 12']
+
+
+def test_a_damaged_shard_ends_training_by_name_before_it_starts_or_where_it_is_met(
+    records, dataset, pretrain_config, strategy, tmp_path
+):
+    folder, run_folder = tmp_path / 'records', RunFolder(str(tmp_path / 'run'))
+    shutil.copytree(records, folder)
+    task, shard = PretrainTask(pretrain_config, dataset), dataset.shards('train')[1]
+    data = (folder / shard.path).read_bytes()
+    middle = len(data) // 2
+
+    (folder / shard.path).write_bytes(data[:-1])
+    with pytest.raises(ValueError, match=f'{shard.path}: has {len(data) - 1} bytes, must have'):
+        loop.train(task, str(folder), run_folder, run=RUN, strategy=strategy)
+    assert not os.path.exists(f'{run_folder.path}/run.json')
+
+    (folder / shard.path).write_bytes(data[:middle] + b'damage' + data[middle + 6 :])
+    with pytest.raises(
+        ValueError, match=rf'^{folder}/{shard.path}: record \d+ of \d+, .* delete it'
+    ):
+        loop.train(
+            task, str(folder), run_folder, run=RUN.replace(jit_compile=False), strategy=strategy
+        )
 
 
 def test_batches_that_do_not_divide_are_refused(records, dataset, pretrain_config, strategy):

@@ -1,5 +1,7 @@
 """A classifier takes the blocks of its pretrained encoder, path to path."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -209,3 +211,22 @@ def test_an_image_vit_of_another_size_is_refused(image_vit, finetune_config, sch
     )
     with pytest.raises(ValueError, match=r"vit.npz: a backbone with {'width': 32"):
         load_image_vit(f'{scheme}{image_vit[0]}', wide)
+
+
+@pytest.mark.parametrize('harm', ['not finite', 'cut', 'text'])
+def test_an_image_vit_that_is_damaged_or_not_finite_is_refused_by_name(
+    image_vit, finetune_config, harm
+):
+    path, arrays = image_vit
+    if harm == 'not finite':
+        bias = np.full_like(arrays['embedding/bias'], np.nan)
+        np.savez(path, **{**arrays, 'embedding/bias': bias})
+    elif harm == 'cut':
+        os.truncate(path, os.path.getsize(path) // 2)
+    else:
+        with open(path, 'w') as f:
+            f.write('an image ViT')
+    message = r'vit\.npz: embedding/bias is not finite' if harm == 'not finite' else r'vit\.npz: .*'
+    with pytest.raises(ValueError, match=f'{message}; give an') as refusal:
+        load_image_vit(path, finetune_config)
+    assert len(str(refusal.value).splitlines()) == 1

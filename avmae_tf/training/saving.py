@@ -1,0 +1,141 @@
+"""Weights that can be trusted: whole on disk, and finite.
+
+A checkpoint is read in full, against its checksums, before anything starts from it. One that is
+damaged is said by name and the one before it is taken; one that is not finite is never written.
+"""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from avmae_tf.training.damage import DAMAGED, OTHER
+
+PREFIX = 'ckpt'
+KEPT = 2
+_OF_CHECKPOINT = re.compile(rf'({PREFIX}-(\d+))\.(?:index|data-\d+-of-\d+)')
+_VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
+
+
+def not_finite(variables: Iterable[tf.Variable]) -> Callable[[], str | None]:
+    """A compiled look at `variables`: the name of the first that is not finite, if there is one."""
+    floats = [v for v in variables if v.dtype.is_floating]
+    look = tf.function(
+        lambda: tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in floats]), autograph=False
+    )
+
+    def first() -> str | None:
+        finite = look().numpy()
+        return None if finite.all() else floats[int(np.argmin(finite))].name.partition(':')[0]
+
+    return first
+
+
+def fault_of(prefix: str) -> str | None:
+    """What is wrong with the checkpoint at `prefix`, which is read in full: None if nothing is."""
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        for name in sorted(reader.get_variable_to_shape_map()):
+            value = np.asarray(reader.get_tensor(name))
+            if value.dtype.kind not in 'OS' and not np.isfinite(value).all():
+                return f'{name.removesuffix(_VALUE)} is not finite'
+    except OTHER:
+        raise
+    except DAMAGED as error:
+        return f'is damaged ({str(error).strip().partition(chr(10))[0]})'
+    return None
+
+
+def check_weights(prefix: str):
+    """Raises ValueError where weights are damaged or not finite: by file and variable."""
+    if fault := fault_of(prefix):
+        diverged = fault.endswith('finite')
+        remedy = (
+            'train it again, at a lower rate'
+            if diverged
+            else 'train, import or copy the model again'
+        )
+        raise ValueError(f'{prefix}: {fault}; {remedy}')
+
+
+def checkpoints_in(folder: str) -> list[str]:
+    """Prefixes of a run's checkpoints by the files that are there, the oldest first."""
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    found = {match[1]: int(match[2]) for name in names if (match := _OF_CHECKPOINT.match(name))}
+    return [os.path.join(folder, name) for name in sorted(found, key=found.get)]
+
+
+class CheckpointManager(tf.train.CheckpointManager):
+    """TensorFlow's, for runs that may be killed and for disks that may lose something.
+
+    Saves after so many steps, and whenever so many minutes have passed. Starts from the last
+    checkpoint that is whole, whatever the file that lists them says; `say` is told of the others.
+
+    Raises:
+        ValueError: there are checkpoints, and none is whole.
+    """
+
+    def __init__(
+        self,
+        checkpoint: tf.train.Checkpoint,
+        folder: str,
+        *,
+        step: tf.Variable,
+        steps: int,
+        minutes: float,
+        init_fn: Callable[[], None],
+        say: Callable[[str], None],
+    ):
+        _list_whole(folder, say)
+        self.seconds, self.saved_at = 60.0 * minutes, time.monotonic()
+        super().__init__(
+            checkpoint,
+            folder,
+            max_to_keep=KEPT,
+            step_counter=step,
+            checkpoint_interval=steps,
+            init_fn=init_fn,
+        )
+
+    def save(self, checkpoint_number=None, check_interval=True, options=None):
+        """Orbit asks at every look of the host; without `check_interval` it insists."""
+        due = time.monotonic() - self.saved_at >= self.seconds
+        path = super().save(checkpoint_number, check_interval and not due, options)
+        if path:
+            self.saved_at = time.monotonic()
+        return path
+
+
+def _list_whole(folder: str, say: Callable[[str], None]):
+    """Makes the list in `folder` name the last whole checkpoint as the latest."""
+    prefixes, damaged = checkpoints_in(folder), []
+    while prefixes and (fault := fault_of(prefixes[-1])):
+        damaged.append((prefixes.pop(), fault))
+    if not (prefixes or damaged):
+        return
+    if not prefixes:
+        prefix, fault = damaged[0]
+        raise ValueError(
+            f'{prefix}: {fault}, and no other checkpoint is whole; copy them again, or delete '
+            f'{folder} to start from the first step'
+        )
+    listed = None
+    with contextlib.suppress(ValueError):  # bytes that are no text
+        listed = tf.train.get_checkpoint_state(folder)
+    if listed is None:
+        say(f'{folder}/checkpoint: damaged or missing; taking {os.path.basename(prefixes[-1])}')
+    for prefix, fault in damaged:
+        say(f'{prefix}: {fault}; taking {os.path.basename(prefixes[-1])} before it')
+    # The damaged ones come first: they are the first to be swept when others are saved.
+    listed = [prefix for prefix, _ in damaged] + prefixes
+    tf.compat.v1.train.update_checkpoint_state(
+        folder,
+        prefixes[-1],
+        all_model_checkpoint_paths=listed,
+        all_model_checkpoint_timestamps=[float(i + 1) for i in range(len(listed))],
+        last_preserved_timestamp=0.0,
+    )
