@@ -8,6 +8,7 @@ import pydantic
 from avmae_tf.config import (
     FINETUNE_RECIPES,
     PRETRAIN_RECIPES,
+    ClipLimits,
     Count,
     FinetuneConfig,
     MediaSpec,
@@ -43,6 +44,7 @@ class DataConfig(Spec):
     allow_outside: bool = False  # annotations may name files that are not below `videos`
     subset: str | None = None  # file of video ids: trains on these alone
     media: MediaSpec = MediaSpec()
+    limits: ClipLimits = ClipLimits()
     num_shards: Count | None = None
 
 

@@ -38,6 +38,7 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings) 
     example_gen = VideoExampleGen(
         manifest=config.manifest,
         media=config.data.media,
+        limits=config.data.limits,
         work_dir=f'{config.work_dir}/records',
         num_shards=config.data.num_shards,
     )

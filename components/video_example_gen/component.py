@@ -5,7 +5,7 @@ from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
-from avmae_tf.config import MediaSpec
+from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data import examples
 from avmae_tf.data.files import fingerprint
 from beam_jobs import (
@@ -19,7 +19,7 @@ from beam_jobs import (
     video_track,
 )
 from beam_jobs import media as media_files
-from components.video_example_gen.executor import MEDIA, NUM_SHARDS, WORK_DIR, Executor
+from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
 
 SPLITS = ('train', 'eval')
 
@@ -42,6 +42,7 @@ class VideoExampleGen(FileBasedExampleGen):
         media: What a record keeps of a clip.
         work_dir: Stable folder; a killed conversion goes on there.
         num_shards: Shards of the largest split; by size if None.
+        limits: What decoding a clip may take.
 
     Outputs:
         examples: Uncompressed TFRecord files of tf.train.Example, splits `train` and `eval`.
@@ -50,10 +51,16 @@ class VideoExampleGen(FileBasedExampleGen):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
-        self, manifest: str, media: MediaSpec, work_dir: str, num_shards: int | None = None
+        self,
+        manifest: str,
+        media: MediaSpec,
+        work_dir: str,
+        num_shards: int | None = None,
+        limits: ClipLimits = ClipLimits(),
     ):
         options = struct_pb2.Struct()
         options[MEDIA] = media.to_json()
+        options[LIMITS] = limits.to_json()
         options[WORK_DIR] = work_dir
         options[NUM_SHARDS] = num_shards or 0
         options['source'] = _source_fingerprint()  # part of the cache key alone

@@ -12,13 +12,13 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from avmae_tf import console
-from avmae_tf.config import MediaSpec
+from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.records import load_dataset
 from beam_jobs.convert import convert
 from beam_jobs.manifests import read_manifest
 from beam_jobs.shards import job_of
 
-MEDIA, WORK_DIR, NUM_SHARDS = 'media', 'work_dir', 'num_shards'
+MEDIA, LIMITS, WORK_DIR, NUM_SHARDS = 'media', 'limits', 'work_dir', 'num_shards'
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -49,6 +49,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 work,
                 media,
                 num_shards=int(options[NUM_SHARDS]) or None,
+                limits=ClipLimits.from_json(options[LIMITS]),
                 make_pipeline=self._make_beam_pipeline,
                 progress=report,
             )

@@ -8,12 +8,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.utils import proto_utils
 
-from avmae_tf.config import MediaSpec
+from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.heads import EVENT
 from avmae_tf.data.records import load_dataset
 from beam_jobs.datasets import plan_dataset
 from beam_jobs.manifests import write_manifest
-from components.video_example_gen.executor import MEDIA, NUM_SHARDS, WORK_DIR, Executor
+from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
 
 
 def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, tmp_path):
@@ -29,6 +29,7 @@ def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, t
 
     options = struct_pb2.Struct()
     options[MEDIA] = MediaSpec(shorter_side_px=32).to_json()
+    options[LIMITS] = ClipLimits().to_json()
     options[WORK_DIR], options[NUM_SHARDS] = str(tmp_path / 'work'), 0
     custom_config = example_gen_pb2.CustomConfig()
     custom_config.custom_config.Pack(options)
