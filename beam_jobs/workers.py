@@ -183,7 +183,7 @@ def _begin():
     container.on_progress = _set_timers
     _measure()
     # The last words of a native crash are no message to the user.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _end_with_parent():

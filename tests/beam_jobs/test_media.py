@@ -373,7 +373,7 @@ def test_remote_files_are_read_through_tensorflow(tmp_path):
 
 
 def test_decoding_imports_neither_tensorflow_nor_beam():
-    code = 'import sys, beam_jobs.media; print({"tensorflow", "apache_beam"} & set(sys.modules))'
+    code = 'import sys, beam_jobs.workers; print({"tensorflow", "apache_beam"} & set(sys.modules))'
     assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == 'set()'
 
 

@@ -13,6 +13,7 @@ import mischief
 import psutil
 import pytest
 from clock_movies import same, write_movie
+from fuzz_media import fuzz
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from beam_jobs import media, workers
@@ -173,3 +174,19 @@ def test_a_header_that_claims_more_frames_than_bytes_is_unreadable(video, tmp_pa
     with pytest.raises(UnusableClip, match='claims 1000000 frames in') as caught:
         decode_clip(str(path), SPEC, LIMITS)
     assert caught.value.reason is Reason.UNREADABLE
+
+
+@pytest.mark.slow
+def test_mutated_files_are_clips_or_reasons_within_the_limits(tmp_path):
+    counts = fuzz(tmp_path, 60)
+    assert counts['clip'] > 10 and counts['unreadable'] > 5
+
+
+@pytest.mark.slow
+def test_half_a_minute_of_4k_takes_less_than_300_mb(worker_runs, tmp_path, monkeypatch):
+    path = tmp_path / 'clip.mp4'
+    write_movie(path, seconds=30, fps=8, size=(3840, 2160), video_options={'g': '60'})
+    monkeypatch.setattr(workers, '_idle', [])  # what other clips took is not counted
+    worker_runs(mischief.peak)
+    ((clip, peak_mb),) = decode_clips(str(path), [Wanted()], SPEC, ClipLimits())
+    assert len(clip.frames) == 240 and peak_mb < 300
