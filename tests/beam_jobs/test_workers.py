@@ -185,7 +185,7 @@ def test_mutated_files_are_clips_or_reasons_within_the_limits(tmp_path):
 @pytest.mark.slow
 def test_half_a_minute_of_4k_takes_less_than_300_mb(worker_runs, tmp_path, monkeypatch):
     path = tmp_path / 'clip.mp4'
-    write_movie(path, seconds=30, fps=8, size=(3840, 2160), video_options={'g': '60'})
+    write_movie(path, seconds=30, fps=4, size=(3840, 2160), video_options={'g': '60'})
     monkeypatch.setattr(workers, '_idle', [])  # what other clips took is not counted
     worker_runs(mischief.peak)
     ((clip, peak_mb),) = decode_clips(str(path), [Wanted()], SPEC, ClipLimits())
