@@ -30,13 +30,22 @@ def first_broken(*rules) -> tf.Tensor:
 
     A rule is whether it holds, a scalar, and the parts of its sentence, texts and numbers.
     """
-    found = tf.constant('')
-    for holds, *parts in reversed(rules):
-        texts = [tf.convert_to_tensor(part) for part in parts]
-        texts = [x if x.dtype == tf.string else tf.strings.as_string(x, shortest=True)
-                 if x.dtype.is_floating else tf.strings.as_string(x) for x in texts]  # fmt: skip
-        found = tf.where(holds, found, tf.strings.join(texts))
-    return found
+
+    def sentence():
+        found = tf.constant('')
+        for holds, *parts in reversed(rules):
+            texts = [_text(tf.convert_to_tensor(part)) for part in parts]
+            found = tf.where(holds, found, tf.strings.join(texts))
+        return found
+
+    # Written only where there is something to say: the input pipeline would feel it.
+    return tf.cond(tf.reduce_all([holds for holds, *_ in rules]), lambda: '', sentence)
+
+
+def _text(part: tf.Tensor) -> tf.Tensor:
+    if part.dtype == tf.string:
+        return part
+    return tf.strings.as_string(part, shortest=part.dtype.is_floating)
 
 
 def first_of(*faults: tf.Tensor) -> tf.Tensor:
