@@ -18,6 +18,7 @@ AHEAD_US = 1_000_000  # after some that were ahead of their time
 MIN_PACKETS = 9  # in a row; fewer are packets with wrong times
 NEAR_PACKETS = 1000
 SKEW_US = 5_000_000  # between the streams of one recording
+LAG_US = 2_000_000  # by which a stream may come later in the file than another
 
 Offsets = dict[int, list[tuple[int, int]]]  # by stream: from which of its packets on, microseconds
 
@@ -34,6 +35,7 @@ class Run:
     duration_us: int = 0
     count: int = 1
     offset_us: int = 0
+    last_at: int = -1
     marks: list[tuple[int, int]] = dataclasses.field(default_factory=list)  # at, time; each second
     recent_us: list[int] = dataclasses.field(default_factory=list)
 
@@ -50,10 +52,16 @@ class Run:
 
     def add(self, at: int, time_us: int, duration_us: int):
         self.duration_us = duration_us or max(0, time_us - self.last_us)
-        self.last_us, self.count = time_us, self.count + 1
+        self.last_us, self.last_at, self.count = time_us, at, self.count + 1
         self.recent_us = [*self.recent_us[1 - MIN_PACKETS :], time_us]
         if not self.marks or time_us > self.marks[-1][1] + 1_000_000:
             self.marks.append((at, time_us))
+
+    def reached_us(self, at: int) -> int:
+        """How far it is at a place of the file, on the clock of the whole file."""
+        if self.last_at < at:
+            return self.end_us
+        return self.offset_us + max((us for mark, us in self.marks if mark < at), default=0)
 
     def is_near(self, at: int, time_us: int) -> bool:
         """Whether it has packets of about that time a little before that place of the file."""
@@ -74,15 +82,24 @@ def find_offsets(packets: Iterable[tuple[int, int | None, int]]) -> tuple[Offset
     ahead = {}  # by stream: its last run so far
     for run in sorted(runs, key=lambda run: run.at):
         before = ahead.get(run.stream)
+        reached_us = max((other.reached_us(run.at) for other in ahead.values()), default=0)
         ahead[run.stream] = run
         run.offset_us = newest
         if before is not None:
-            gap_us = run.start_us + newest - before.end_us
+            start_us = run.start_us + newest
+            gap_us = start_us - before.end_us
             others = [other for other in runs if other.stream != run.stream]
-            went_through = newest != before.offset_us and abs(gap_us) <= SKEW_US  # after another
+            went_through = (  # a join after another stream
+                newest != before.offset_us
+                and abs(gap_us) <= SKEW_US
+                and reached_us - start_us <= LAG_US
+            )
             is_hole = gap_us > 0 and any(other.is_near(run.at, run.start_us) for other in others)
             if not (went_through or is_hole):
-                newest = run.offset_us = newest - gap_us
+                # A recording may lack this stream, or go on without it.
+                missing_us = reached_us - before.end_us
+                end_us = reached_us if missing_us > LAG_US else before.end_us
+                newest = run.offset_us = newest - start_us + end_us
         if run.offset_us or run.stream in offsets:
             offsets.setdefault(run.stream, []).append((run.first, run.offset_us))
     return offsets, max((run.end_us for run in runs), default=None)

@@ -123,3 +123,18 @@ def test_wrong_times_are_no_join_and_all_streams_have_one_offset():
     offsets = offsets_of(first, second, first)
     assert offsets[0] == [(150, 5_000_000), (225, 9_000_000)]
     assert [us for _, us in offsets[1]] == [5_000_000, 9_000_000]
+
+
+@pytest.mark.parametrize('seconds', [4, 60])
+def test_a_recording_may_lack_a_stream_that_others_have(seconds):
+    both, picture = [times(0, 0, 6), times(1, 0, 6)], times(0, 0, seconds)
+    for last in ([times(0, 0, 3), times(1, 0, 3)], [times(0, 0.1, 3), times(1, 0, 3)]):
+        offsets = offsets_of(both, [picture], last)
+        assert [us // 10**6 for _, us in offsets[0]][:1] == [6]
+        assert offsets[0][-1][1] == pytest.approx((6 + seconds) * 10**6, abs=10**5)
+        assert offsets[1][-1][1] == pytest.approx((6 + seconds) * 10**6, abs=10**5)
+
+
+def test_sound_that_is_longer_than_its_picture_is_not_laid_over_the_next_recording():
+    offsets = offsets_of([times(0, 0, 6), times(1, 0, 10)], [times(0, 0, 3), times(1, 0, 3)])
+    assert [offsets[stream][-1][1] // 10**5 for stream in (0, 1)] == [100, 100]
