@@ -174,7 +174,7 @@ def _most_first(counts: collections.Counter) -> dict[str, int]:
 def _table(path: str, fields: tuple[str, ...]) -> Iterator[csv.DictWriter]:
     """A CSV file to write, whole or not at all."""
     with written(path) as f:
-        table = csv.DictWriter(f, fields, lineterminator='\n')
+        table = csv.DictWriter(f, fields)
         table.writeheader()
         yield table
 

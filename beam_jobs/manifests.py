@@ -141,7 +141,7 @@ def write_manifest(folder: str, manifest: Manifest):
     write_text(os.path.join(folder, HEADS_FILE), json.dumps(manifest.heads))
     write_text(os.path.join(folder, VIDEOS_FILE), json.dumps(manifest.videos))
     with written(os.path.join(folder, ROWS_FILE)) as f:
-        csv.writer(f, lineterminator='\n').writerows(row_lines(manifest.rows, manifest.heads))
+        csv.writer(f).writerows(row_lines(manifest.rows, manifest.heads))
 
 
 def read_manifest(folder: str) -> Manifest:

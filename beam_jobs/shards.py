@@ -164,7 +164,7 @@ def write_tasks(out: str, plans: list[ShardPlan], job: Job) -> list[ShardTask]:
     with written(os.path.join(out, ROWS_FILE)) as f:
         for plan in plans:
             text = io.StringIO()
-            csv.writer(text, lineterminator='\n').writerows(row_lines(plan.rows, job.heads))
+            csv.writer(text).writerows(row_lines(plan.rows, job.heads))
             f.write(text.getvalue())
             length = len(to_bytes(text.getvalue()))
             tasks.append(ShardTask(plan.split, plan.path, plan.report_path, offset, length))

@@ -38,6 +38,10 @@ class File(NamedTuple):
     modified_ns: int = 0
 
 
+def _there(name: str, status: os.stat_result) -> File:
+    return File(name, status.st_size, status.st_mtime_ns or 1)  # 0: unpacked without its time
+
+
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
@@ -102,7 +106,7 @@ class VideoIndex:
             try:
                 status = os.stat(os.path.join(self.folder, normal))
                 if stat.S_ISREG(status.st_mode):
-                    file = File(name, status.st_size, status.st_mtime_ns)
+                    file = _there(name, status)
             except (OSError, ValueError):
                 pass
         return file or File(name), VIDEO_FILE
@@ -150,7 +154,7 @@ class VideoIndex:
                     elif not self._counts(name):
                         self.skipped[_suffix(name)] += 1
                     elif stat.S_ISREG((status := entry.stat()).st_mode):
-                        yield File(name, status.st_size, status.st_mtime_ns)
+                        yield _there(name, status)
                     else:
                         self.unread.append(name)
                 except OSError:  # a link to itself or to nowhere

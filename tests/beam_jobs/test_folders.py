@@ -10,8 +10,10 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from avmae_tf.cli.data import convert
+from avmae_tf.config import MediaSpec
 from avmae_tf.data.examples import FILENAME, KEY
 from avmae_tf.data.records import load_dataset
+from beam_jobs.convert import convert as convert_manifest
 from beam_jobs.datasets import plan_dataset
 from beam_jobs.manifests import read_manifest, write_manifest
 from beam_jobs.plan_report import Listed, report
@@ -98,3 +100,29 @@ def test_names_that_are_no_utf_8_keep_their_bytes_in_a_manifest(latin, tmp_path)
     again = read_manifest(str(tmp_path / 'manifest'))
     assert again == manifest and again.fingerprint == manifest.fingerprint
     assert os.fsencode(again.rows[1].path) == os.fsencode(NAME)
+
+
+def test_names_that_hold_line_breaks_stay_one_name(tmp_path):
+    videos, out, folder = tmp_path / 'videos', str(tmp_path / 'out'), str(tmp_path / 'manifest')
+    videos.mkdir()
+    held = {'a\rb.mp4', 'a\nb.mp4', 'a\r\n,"b".mp4'}
+    for name in held:
+        (videos / name).touch()
+    manifest = plan_dataset(str(videos))
+    write_manifest(folder, manifest)
+    assert read_manifest(folder) == manifest
+    with pytest.raises(ValueError, match='none of 3 clips could be used'):
+        convert_manifest(manifest, out, MediaSpec())
+    with open(tmp_path / 'out/set_aside.csv', newline='', encoding='utf-8') as f:
+        rows = [*csv.DictReader(f)]
+    assert {row['key'] for row in rows} == held
+
+
+def test_a_file_of_time_0_is_there(tmp_path):
+    (tmp_path / 'a.mp4').touch()
+    (tmp_path / 'a.bin').touch()
+    for name in ('a.mp4', 'a.bin'):
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / 'a.csv').write_text('path\na.mp4\na.bin\n')
+    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'a.csv'))
+    assert [row.is_found for row in manifest.rows] == [True, True]
