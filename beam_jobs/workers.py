@@ -40,7 +40,7 @@ def decode_clips(
     """Clips of one video, in the order given, each as soon as it is there; nothing is raised.
 
     Where the pass that serves them all ends the worker, they are taken one by one, so that only
-    those are lost that do it alone.
+    those are lost that do it alone; so is a single one whose worker somebody else ended.
     """
     path, done = os.fspath(path), 0
     with _decoder() as decoder:
@@ -51,7 +51,8 @@ def decode_clips(
         except _Death as death:
             deaths = [death]
         for segment in wanted[done:]:
-            if len(wanted) > 1 and len(deaths) < MAX_DEATHS:
+            again = len(wanted) > 1 or deaths[-1].exitcode == -signal.SIGKILL  # no fault of its own
+            if again and len(deaths) < MAX_DEATHS:
                 try:
                     yield from decoder.clips(path, [segment], spec, limits)
                     continue

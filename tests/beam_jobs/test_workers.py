@@ -73,6 +73,12 @@ def test_only_the_segment_that_ends_its_worker_is_lost(worker_runs, video):
     assert all(same(outcomes[i], whole[i]) for i in (0, 1, 3, 4))
 
 
+def test_a_clip_whose_worker_was_killed_by_others_is_not_lost(worker_runs, video):
+    worker_runs(mischief.killed_once)
+    assert isinstance(decode_clip(video, SPEC, LIMITS), Clip)
+    assert os.path.exists(f'{video}.killed')
+
+
 def test_a_file_with_many_clips_ends_few_workers(worker_runs, video):
     worker_runs(mischief.hang)
     wanted = [Wanted(start, start + 1) for start in range(100)]
