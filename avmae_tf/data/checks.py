@@ -1,8 +1,8 @@
 """What a clip must be to be answered: every bound, and the sentence that says which one it breaks.
 
-A request stays below four times the CPU time and memory of one with as many frames of 1920 x 1080:
-what a JPEG costs follows from its pixels, its scans and its bytes, and all three are read of every
-frame before any is decoded.
+A request stays below four times the CPU time and memory of one with as many frames of 1920 x 1080
+and stereo sound of 48 kHz as long: what a JPEG costs follows from its pixels, its scans and its
+bytes, and all three are read of every frame before any is decoded.
 
 Shapes: F frames, S samples.
 """
@@ -14,11 +14,15 @@ MAX_SECONDS = 600  # of sound
 MAX_SAMPLES = MAX_SECONDS * 48_000  # of sound, before it is resampled
 FRAME_RATES = (0.01, 1000.0)  # per second
 SAMPLE_RATES_HZ = (4_000, 192_000)
+MAX_ODD_RATE_HZ = 48_000  # beyond it multiples of these: primes take ten times as long to resample
+EVEN_RATES_HZ = (8_000, 11_025)
+MAX_VALUES_A_SECOND = 8 * 48_000  # of all channels of sound
 MAX_AMPLITUDE = 2.0  # full scale is 1; sound that was decoded from MP3 goes a little beyond it
 MAX_FRAME_PIXELS = 2_400_000  # 1920 x 1080, and a little more
 MAX_FRAME_BYTES = 2**21  # of a JPEG
 MAX_FRAME_SCANS = 12  # of a JPEG; encoders write ten where they write progressive ones
-MAX_FRAME_WORK = 2**23  # bytes times scans
+MAX_FRAME_WORK = 6 * 2**20  # bytes times scans
+MAX_FRAME_PASSES = 21_000_000  # pixels times scans: ten of 1920 x 1080
 SHORTEST_SPAN_US = 10_000  # of a clip whose times say something; others write 0 and 1
 TIMES_SLACK = (0.25, 0.1)  # by which sound may miss a clip's times: a part of them, and seconds
 
@@ -129,7 +133,8 @@ def frames_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
 def _header_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
     def measure(index, jpeg):
         height, width, _ = tf.unstack(tf.cast(tf.io.extract_jpeg_shape(jpeg), tf.int64))
-        pieces = tf.strings.split([jpeg], _START_OF_SCAN).row_lengths()[0]
+        # Counted to one too many: a file of nothing else has a million of them.
+        pieces = tf.strings.split([jpeg], _START_OF_SCAN, MAX_FRAME_SCANS + 1).row_lengths()[0]
         size = tf.strings.length(jpeg)
         return index, height, width, tf.cast(pieces, tf.int64) - 1, tf.cast(size, tf.int64)
 
@@ -141,14 +146,20 @@ def _header_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
 
     damaged = _first_false(index == tf.range(tf.size(index, out_type=tf.int64)))
     large = _first_false(height * width <= MAX_FRAME_PIXELS)
-    costly = _first_false((scans <= MAX_FRAME_SCANS) & (scans * sizes <= MAX_FRAME_WORK))
+    costly = _first_false(
+        (scans <= MAX_FRAME_SCANS)
+        & (scans * sizes <= MAX_FRAME_WORK)
+        & (scans * height * width <= MAX_FRAME_PASSES)
+    )
     readable = tf.size(index)
     return first_broken(
         (large == readable, f'{name}[', _at(index, large), f']: at most {MAX_FRAME_PIXELS} '
          'pixels, got ', _at(width, large), ' x ', _at(height, large)),
         (costly == readable, f'{name}[', _at(index, costly), f']: at most {MAX_FRAME_SCANS} scans '
-         f'in a JPEG, and {MAX_FRAME_WORK} bytes times scans, got ', _at(scans, costly),
-         ' scans in ', _at(sizes, costly), ' bytes'),
+         f'in a JPEG, {MAX_FRAME_WORK} bytes times scans, and {MAX_FRAME_PASSES} pixels times '
+         'scans, got ', _at(scans, costly),
+         tf.where(_at(scans, costly) > MAX_FRAME_SCANS, ' scans or more in ', ' scans in '),
+         _at(sizes, costly), ' bytes and ', _at(width, costly), ' x ', _at(height, costly)),
         (readable == tf.size(frames), f'{name}[', damaged, ']: a JPEG with a damaged header'),
     )  # fmt: skip
 
@@ -167,11 +178,19 @@ def _at(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
 def rate_fault(rate_hz: tf.Tensor, name: str) -> tf.Tensor:
     """What is wrong with the sample rate in a field of this name; '' if nothing."""
     low, high = SAMPLE_RATES_HZ
-    return first_broken((
-        within(rate_hz, SAMPLE_RATES_HZ),
-        f'{name}: sound is taken from {low} to {high} Hz, and resampled to 16000 Hz, got ',
-        rate_hz, ' Hz',
-    ))  # fmt: skip
+    even = tf.reduce_any([rate_hz % step == 0 for step in EVEN_RATES_HZ])
+    return first_broken(
+        (
+            within(rate_hz, SAMPLE_RATES_HZ),
+            f'{name}: sound is taken from {low} to {high} Hz, and resampled to 16000 Hz, got ',
+            rate_hz, ' Hz',
+        ),
+        (
+            (rate_hz <= MAX_ODD_RATE_HZ) | even,
+            f'{name}: above {MAX_ODD_RATE_HZ} Hz sound is resampled to 16000 Hz from multiples of '
+            f'{" and ".join(map(str, EVEN_RATES_HZ))} Hz, got ', rate_hz, ' Hz',
+        ),
+    )  # fmt: skip
 
 
 def length_fault(num_samples: tf.Tensor, rate_hz: tf.Tensor, name: str) -> tf.Tensor:

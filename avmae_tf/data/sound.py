@@ -8,7 +8,13 @@ import math
 import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
-from avmae_tf.data.checks import first_broken, first_of, length_fault, rate_fault
+from avmae_tf.data.checks import (
+    MAX_VALUES_A_SECOND,
+    first_broken,
+    first_of,
+    length_fault,
+    rate_fault,
+)
 
 MAX_CHUNKS = 64  # of a WAV file before its samples
 MAX_CHANNELS = 16
@@ -18,30 +24,44 @@ _UNKNOWN_BYTES = 0x7FFF0000  # from here on a length is what programs write into
 
 
 def resample(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
-    """[S] at `rate_hz`, an integer, to 16 kHz; what is above half the lower rate is left out.
+    """[S] at `rate_hz`, an integer, to 16 kHz; what is above half the lower rate is left out."""
+    return tf.cond(
+        tf.equal(rate_hz, SAMPLE_RATE_HZ),
+        lambda: samples,
+        lambda: _by_seconds(lambda start, end: samples[start:end], tf.size(samples), rate_hz),
+    )
+
+
+def _by_seconds(read, size: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
+    """What `read(start, end)` gives of `size` samples, at 16 kHz; little is in memory at once.
 
     Second by second by Fourier transform, each between its neighbours, which are faded.
     """
+    rate, size = tf.cast(rate_hz, tf.int32), tf.cast(size, tf.int32)
+    fade = tf.sin(tf.linspace(0.0, math.pi / 2, rate)) ** 2
+    window = tf.concat([fade, tf.ones([rate]), fade[::-1]], axis=0)
+    gain = tf.cast(SAMPLE_RATE_HZ / rate, tf.float32)
 
-    def changed():
-        rate, size = tf.cast(rate_hz, tf.int32), tf.size(samples)
-        seconds = -(-size // rate)
-        padded = tf.pad(samples, [[rate, (seconds + 1) * rate - size]])
-        fade = tf.sin(tf.linspace(0.0, math.pi / 2, rate)) ** 2
-        window = tf.concat([fade, tf.ones([rate]), fade[::-1]], axis=0)
+    def part(start, end):
+        """Silence where there is nothing."""
+        first, last = tf.maximum(start, 0), tf.minimum(end, size)
+        return tf.pad(read(first, last), [[first - start, end - last]])
 
-        def second(number):
-            part = padded[number * rate : (number + 3) * rate] * window
-            part = tf.signal.irfft(tf.signal.rfft(part), [3 * SAMPLE_RATE_HZ])
-            return part[SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ]
+    def changed(start):
+        sound = part(start - rate, start + 2 * rate) * window
+        sound = tf.signal.irfft(tf.signal.rfft(sound), [3 * SAMPLE_RATE_HZ])
+        return sound[SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ] * gain
 
-        spec = tf.TensorSpec([SAMPLE_RATE_HZ])
-        parts = tf.map_fn(second, tf.range(seconds), fn_output_signature=spec)
-        wanted = -(-tf.cast(size, tf.int64) * SAMPLE_RATE_HZ // tf.cast(rate, tf.int64))
-        gain = tf.cast(SAMPLE_RATE_HZ / rate, tf.float32)
-        return tf.reshape(parts, [-1])[:wanted] * gain
+    def second(number):
+        start = number * rate
+        alike = tf.equal(rate, SAMPLE_RATE_HZ)
+        sound = tf.cond(alike, lambda: part(start, start + rate), lambda: changed(start))
+        return tf.ensure_shape(sound, [SAMPLE_RATE_HZ])
 
-    return tf.cond(tf.equal(rate_hz, SAMPLE_RATE_HZ), lambda: samples, changed)
+    spec = tf.TensorSpec([SAMPLE_RATE_HZ])
+    parts = tf.map_fn(second, tf.range(-(-size // rate)), fn_output_signature=spec)
+    wanted = -(-tf.cast(size, tf.int64) * SAMPLE_RATE_HZ // tf.cast(rate, tf.int64))
+    return tf.reshape(parts, [-1])[:wanted]
 
 
 def read_wav(wav: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
@@ -108,14 +128,20 @@ def read_wav(wav: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
         ),
     )  # fmt: skip
     num_samples = length // frame
-    fault = first_of(fault, rate_fault(rate, name), length_fault(num_samples, rate, name))
+    many = first_broken((
+        channels * rate <= MAX_VALUES_A_SECOND,
+        f'{name}: at most {MAX_VALUES_A_SECOND} values a second of all channels, got ', channels,
+        ' channels of ', rate, ' Hz',
+    ))  # fmt: skip
+    fault = first_of(fault, rate_fault(rate, name), many, length_fault(num_samples, rate, name))
     fault = tf.where(size > 0, fault, '')
     sound = (size > 0) & (fault == '')
 
-    def samples():
-        text = tf.strings.substr(wav, data, num_samples * frame)
-        values = tf.cast(tf.io.decode_raw(text, tf.int16), tf.float32)
-        return tf.reduce_mean(tf.reshape(values, [-1, channels]), axis=1) / INT16_SCALE
+    def mono(start, end):
+        place, count = (tf.cast(x, tf.int64) * frame for x in (start, end - start))
+        values = tf.io.decode_raw(tf.strings.substr(wav, data + place, count), tf.int16)
+        values = tf.reshape(tf.cast(values, tf.float32), [-1, channels])
+        return tf.reduce_mean(values, axis=1) / INT16_SCALE
 
-    mono = tf.cond(sound, samples, lambda: tf.zeros([0]))
-    return resample(mono, tf.where(sound, rate, SAMPLE_RATE_HZ)), fault
+    samples = tf.cond(sound, lambda: _by_seconds(mono, num_samples, rate), lambda: tf.zeros([0]))
+    return samples, fault

@@ -1,6 +1,7 @@
 """Sound of any rate as at 16 kHz, beside scipy; WAV files beside TensorFlow's reader."""
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,8 @@ def test_other_layouts_of_wav_files(changes):
         (wav([0.0], channels=17), 'got 17 in blocks of 34 bytes'),
         (wav([0.0], 300_000), '4000 to 192000 Hz, and resampled to 16000 Hz, got 300000 Hz'),
         (wav([0.0], 0), 'got 0 Hz'),
+        (wav([0.0], 191_999), 'above 48000 Hz .* multiples of 8000 and 11025 Hz, got 191999 Hz'),
+        (wav(np.zeros(4), 192_000, channels=4), 'got 4 channels of 192000 Hz'),
         (wav(np.zeros(4000 * 601), 4000), 'at most 600 s .* got 601 s'),
         (b'RIFF\0\0\0\0WAVE' + b'none\0\0\0\0' * 10**5, 'needs a chunk "fmt "'),
     ],
@@ -98,6 +101,26 @@ def test_a_file_that_is_no_such_wav_is_refused_with_its_reason(file, said):
     assert sound.shape == (0,)
     with pytest.raises(ValueError, match=f'^audio: .*{said}'):
         raise ValueError(fault.numpy().decode())
+
+
+@pytest.mark.parametrize('rate_hz', [64000, 88200, 96000, 176400, 192000])
+def test_the_usual_high_rates_are_taken(rate_hz):
+    sound, fault = read_wav(tf.constant(wav(np.zeros(2000), rate_hz, channels=2)), 'audio')
+    assert fault == b'' and len(sound) == -(-1000 * 16000 // rate_hz)
+
+
+def test_many_channels_are_never_in_memory_at_once():
+    file = tf.constant(wav(np.zeros(24_000 * 16 * 60), 24_000, channels=16))
+    read = tf.function(lambda x: read_wav(x, 'audio')[0], autograph=False)
+    read(tf.constant(wav(np.zeros(48_000), 24_000, channels=16)))
+    Path('/proc/self/clear_refs').write_text('5')  # from here on the peak is counted
+    before = peak_mb()
+    assert len(read(file)) == 60 * 16_000
+    assert peak_mb() - before < 70, 'floats of all channels would be 88 MB, beside the file'
+
+
+def peak_mb() -> int:
+    return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) >> 10
 
 
 def test_no_file_is_no_sound():
