@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avmae_tf.cli.served import ServedModel
 from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
 from avmae_tf.data.inputs import testing_batches, training_batches
 from avmae_tf.data.records import load_dataset
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, RunState, load_model, model_fingerprint
+from avmae_tf.training.export import export_saved_model
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 
 ARCHIVES = sorted((Path(__file__).parent / 'earlier').glob('*.tar.xz'))
@@ -29,6 +31,18 @@ def test_models_load_with_all_their_weights(folder):
         model = load_model(str(folder / kind / 'model'))
         assert any(variables in v.name for v in model.variables)
         assert all(np.isfinite(v.numpy()).all() for v in model.variables)
+
+
+def test_what_was_exported_answers_as_the_model_exported_again(folder, tmp_path):
+    export_saved_model(str(folder / 'finetune/model'), str(tmp_path / 'again'))
+    path = str(folder / 'clips/eval/00000-square-flute.mp4')
+    before, now = (ServedModel(str(x)) for x in (folder / 'served', tmp_path / 'again'))
+    assert dict(before.predict(path, 16)['scores']) == pytest.approx(
+        dict(now.predict(path, 16)['scores']), abs=1e-4
+    )
+    np.testing.assert_allclose(
+        before.embed(path)['embedding'], now.embed(path)['embedding'], atol=1e-3
+    )
 
 
 def test_records_are_read_to_the_last_clip(folder):

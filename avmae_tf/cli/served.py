@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO
 from avmae_tf.data.heads import EVENT, EVENT_SECONDS, NOUN, VERB
+from avmae_tf.data.sound import INT16_SCALE
 from avmae_tf.training.damage import reading
 from avmae_tf.training.export import describe_served, latest_version
 from avmae_tf.training.serving import (
@@ -28,6 +29,7 @@ from beam_jobs.media import Clip, UnusableClip
 from beam_jobs.workers import decode_clip
 
 ACTION_SCORES, EVENTS = 'action_scores', 'events'
+WAVEFORM = 'waveform'  # float samples [B, S], which earlier exports take instead of WAV files
 
 
 class Refused(Exception):
@@ -94,15 +96,24 @@ class ServedModel:
         rate = self.media.frames_per_second
         frames = clip.frames[round(start * rate) : None if end is None else round(end * rate)]
         samples = slice(start * SAMPLE_RATE_HZ, None if end is None else end * SAMPLE_RATE_HZ)
+        ask = self.model.signatures[signature]
+        waveform = clip.waveform[samples]
+        if WAVEFORM in ask.structured_input_signature[1]:
+            sound = {WAVEFORM: tf.constant(waveform[None] / INT16_SCALE, tf.float32)}
+        else:
+            sound = {SOUND: tf.constant([to_wav(waveform)])}
         inputs = {
             FRAMES: tf.constant([frames], tf.string, shape=[1, len(frames)]),
             FRAME_RATE: tf.constant([rate]),
-            SOUND: tf.constant([to_wav(clip.waveform[samples])]),
+            **sound,
         }
         try:
-            answer = self.model.signatures[signature](**inputs)
+            answer = ask(**inputs)
         except tf.errors.InvalidArgumentError as error:
             raise Refused(reason_of(error)) from None
+        for values in answer.values():
+            if values.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(values)):
+                raise Refused('the model has no finite answer; its weights may be damaged')
         return {key: value.numpy() for key, value in answer.items()}
 
     def _events(self, clip: Clip) -> list[list]:
