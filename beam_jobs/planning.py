@@ -133,13 +133,13 @@ def _merged(key: str, first: _Named, second: _Named, one_clip: str) -> _Named:
         raise ValueError(f'{second.where}: {key} is another clip than in {first.where}; {one_clip}')
     if first.labels and second.labels and not _alike(first.labels, second.labels):
         ours, theirs = (
-            '|'.join(dict.fromkeys(name for names in clip.labels.values() for name in names))
+            dict.fromkeys(name for names in clip.labels.values() for name in names)
             for clip in (first, second)
         )
-        raise ValueError(
-            f'{second.where}: {key} has another label ({theirs}) than in {first.where} ({ours}); '
-            f'{one_clip}'
-        )
+        what = f'another label ({"|".join(theirs)}) than in {first.where} ({"|".join(ours)})'
+        if ours.keys() == theirs.keys():  # of an event
+            what = f'other seconds than in {first.where}'
+        raise ValueError(f'{second.where}: {key} has {what}; {one_clip}')
     split = max(first.split, second.split, key=SPLITS.index)
     return first._replace(split=split, labels=first.labels or second.labels)
 

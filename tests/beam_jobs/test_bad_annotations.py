@@ -225,8 +225,8 @@ ANOTHER = {  # data set: (files, the line that contradicts, and the one that it 
     ),
     'ave': (
         {'trainSet.txt': 'Bark&a&good&0&9\n', 'testSet.txt': 'Bark&a&good&1&10\n'},
-        'testSet.txt, line 1: a#Bark has another label (background|Bark) than in trainSet.txt, '
-        'line 1 (Bark|background); keep one of the two lines',
+        'testSet.txt, line 1: a#Bark has other seconds than in trainSet.txt, line 1; keep one of '
+        'the two lines',
     ),
 }
 
