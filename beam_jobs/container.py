@@ -47,6 +47,8 @@ def on_progress():
 def _open(path: str):
     if os.path.exists(path) and not os.path.isfile(path):
         raise UnusableClip(Reason.UNREADABLE, f'{path}: not a regular file')
+    if os.path.isfile(path) and not os.path.getsize(path):
+        raise UnusableClip(Reason.UNREADABLE, f'{path}: an empty file')
     return open_binary(path)
 
 

@@ -164,6 +164,12 @@ def test_damaged_segments_are_the_same_alone_or_together(tmp_path):
         assert same(outcome, decode_clip(str(path), SPEC, start_seconds=start, end_seconds=end))
 
 
+def test_an_empty_file_is_said_to_be_one(tmp_path):
+    (tmp_path / 'empty.mp4').touch()
+    with pytest.raises(UnusableClip, match='an empty file'):
+        decode_clip(str(tmp_path / 'empty.mp4'), MediaSpec())
+
+
 @pytest.mark.parametrize('name', ['mp4', 'ts', 'mkv'])
 def test_flipped_bits_never_escape(name, tmp_path):
     path = tmp_path / f'clip.{name}'
