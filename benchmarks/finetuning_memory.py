@@ -20,8 +20,9 @@ def measure() -> dict[str, float]:
     from avmae_tf.config import FINETUNE_RECIPES
     from avmae_tf.data.heads import LABEL
     from avmae_tf.data.records import Dataset
+    from avmae_tf.models.builders import blank_inputs
     from avmae_tf.training.optimizers import make_optimizer
-    from avmae_tf.training.tasks import FinetuneTask, blank_inputs
+    from avmae_tf.training.tasks import FinetuneTask
 
     config = FINETUNE_RECIPES['vggsound-base']
     names = tuple(map(str, range(CLASSES)))

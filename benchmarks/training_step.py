@@ -43,9 +43,10 @@ def measure(name: str, batch: int, precision: str) -> dict[str, float]:
     import tensorflow as tf
 
     from avmae_tf.config import DecoderSpec, PretrainConfig
+    from avmae_tf.models.builders import blank_inputs, build_avmae
     from avmae_tf.models.cost import pretraining_flops
     from avmae_tf.training.optimizers import make_optimizer
-    from avmae_tf.training.tasks import PretrainTask, blank_inputs, build_avmae
+    from avmae_tf.training.tasks import PretrainTask
 
     tf.random.set_seed(0)
     config = PretrainConfig(

@@ -93,9 +93,9 @@ def exported(tmp_path_factory, dataset, finetune_config) -> tuple[str, str]:
     """Model folder and SavedModel of a classifier with drawn weights."""
     import tensorflow as tf
 
+    from avmae_tf.models.builders import build_classifier
     from avmae_tf.training.checkpoints import save_model
     from avmae_tf.training.export import export_saved_model
-    from avmae_tf.training.tasks import build_classifier
 
     root = tmp_path_factory.mktemp('export')
     tf.keras.utils.set_random_seed(0)  # what is close enough in tests depends on the weights

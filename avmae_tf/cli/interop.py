@@ -136,9 +136,9 @@ def import_scenic(checkpoint, config, changes, classes, out, saved_model):
     from avmae_tf.data.locks import held
     from avmae_tf.data.records import Dataset
     from avmae_tf.interop import checkpoints
+    from avmae_tf.models.builders import build_avmae, build_classifier
     from avmae_tf.training.checkpoints import save_model
     from avmae_tf.training.export import export_saved_model
-    from avmae_tf.training.tasks import build_avmae, build_classifier
 
     for folder in filter(None, (out, saved_model)):
         if tf.io.gfile.exists(folder):

@@ -1,13 +1,13 @@
 """Constants of the field, and the frozen, strict model that all settings are made of."""
 
 import difflib
-import functools
 import json
-import operator
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pydantic
 import pydantic_core
+from pydantic_core import PydanticUndefined
 
 VIDEO, AUDIO = 'video', 'audio'
 MODALITIES = (VIDEO, AUDIO)  # also the order in which their tokens are concatenated
@@ -68,10 +68,44 @@ def first_error(error: pydantic.ValidationError) -> str:
     return f'{field}: {message}' if field else message
 
 
-def one_of(*kinds):
-    """Any of `kinds`; a bare name stands for the one of that kind with its default settings."""
-    return Annotated[
-        functools.reduce(operator.or_, kinds),
-        pydantic.Field(discriminator='kind'),
-        pydantic.BeforeValidator(lambda v: {'kind': v} if isinstance(v, str) else v),
-    ]
+class Kind(Spec):
+    """One of a family of settings that are told apart by `kind`.
+
+    A family is a subclass of this; a subclass of the family that gives `kind` a value belongs to
+    it from then on, wherever it is defined.
+    """
+
+    kind: str
+
+    @classmethod
+    def family(cls) -> dict[str, type['Kind']]:
+        """All members of a family by name."""
+        members = {}
+        for member in cls.__subclasses__():
+            if (name := member.model_fields['kind'].default) is not PydanticUndefined:
+                members[name] = member
+            members |= member.family()
+        return members
+
+
+def any_of(family: type[Kind], fits: Callable[[type[Kind]], bool] = lambda member: True):
+    """The type of a field that holds a member of `family` for which `fits` is true.
+
+    A bare name stands for the member with its default settings.
+    """
+
+    def resolve(value):
+        if isinstance(value, str):
+            value = {'kind': value}
+        if isinstance(value, dict):
+            names = {name: member for name, member in family.family().items() if fits(member)}
+            if value.get('kind') not in names:
+                raise ValueError(
+                    f'kind must be one of {", ".join(names)}, got {value.get("kind")!r}'
+                )
+            value = names[value['kind']].model_validate(value)
+        if isinstance(value, family) and not fits(type(value)):
+            raise ValueError(f'{value.kind!r} cannot be used here')
+        return value
+
+    return Annotated[pydantic.SerializeAsAny[family], pydantic.BeforeValidator(resolve)]

@@ -1,10 +1,11 @@
 """Transformers, the ways in which modalities meet in them, and masking (Sec. 3)."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
-from avmae_tf.config.base import AUDIO, VIDEO, Count, Ratio, Spec, one_of
+from avmae_tf.config.base import AUDIO, VIDEO, Count, Kind, Ratio, Spec, any_of
 from avmae_tf.config.data import PatchGrid
 
 
@@ -43,56 +44,97 @@ BACKBONES = {  # width, layers, heads, MLP width
 }
 
 
-# A fusion says which blocks a token of each modality goes through (Sec. 3.2, Fig. 2).
-class Early(Spec):
+class Fusion(Kind):
+    """Which blocks a token of each modality goes through (Sec. 3.2, Fig. 2).
+
+    `models.fusion.build_fusion` makes the layers; all else that depends on the kind of fusion is
+    asked here.
+    """
+
+    couples: ClassVar[bool]  # whether tokens of a modality know of the other one afterwards
+    pretrains: ClassVar[bool] = True  # whether an autoencoder can have it
+
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> list[tuple[int, int]]:
+        """(how many blocks, on how many tokens at once), of all that is computed."""
+        raise NotImplementedError
+
+    def check(self, num_layers: int):
+        """Raises ValueError where `num_layers` blocks cannot be fused like this."""
+
+
+class Early(Fusion):
     """One stack on the concatenation of both modalities (Fig. 2a)."""
 
     kind: Literal['early'] = 'early'
+    couples: ClassVar[bool] = True
+
+    def passes(self, num_layers, num_tokens):
+        return [(num_layers, sum(num_tokens.values()))]
 
 
-class Separate(Spec):
+class Separate(Fusion):
     """A stack of its own for each modality (Fig. 2b)."""
 
     kind: Literal['separate'] = 'separate'
+    couples: ClassVar[bool] = False
+
+    def passes(self, num_layers, num_tokens):
+        return [(num_layers, n) for n in num_tokens.values()]
 
 
-class Shared(Spec):
+class Shared(Fusion):
     """One stack that each modality goes through by itself (Fig. 2c)."""
 
     kind: Literal['shared'] = 'shared'
+    couples: ClassVar[bool] = False
+
+    def passes(self, num_layers, num_tokens):
+        return [(num_layers, n) for n in num_tokens.values()]
 
 
-class Mid(Spec):
+class Mid(Fusion):
     """Separate blocks, then `fused_layers` (S) joint ones on the concatenation (Fig. 2d)."""
 
     kind: Literal['mid'] = 'mid'
+    couples: ClassVar[bool] = True
     fused_layers: Count = 2
 
+    def passes(self, num_layers, num_tokens):
+        apart = [(num_layers - self.fused_layers, n) for n in num_tokens.values()]
+        return [*apart, (self.fused_layers, sum(num_tokens.values()))]
 
-class Bottleneck(Spec):
+    def check(self, num_layers):
+        if not 1 <= self.fused_layers < num_layers:
+            raise ValueError(
+                f'mid fusion needs 1 <= fused_layers < num_layers, got '
+                f'fused_layers={self.fused_layers}, num_layers={num_layers} (paper, Sec. 3.2)'
+            )
+
+
+class Bottleneck(Fusion):
     """MBT: streams exchange `num_bottlenecks` tokens from block `fusion_layer` on [56]."""
 
     kind: Literal['bottleneck'] = 'bottleneck'
+    couples: ClassVar[bool] = True
+    pretrains: ClassVar[bool] = False
     fusion_layer: Annotated[int, pydantic.Field(ge=0)] = 8
     num_bottlenecks: Count = 4
 
+    def passes(self, num_layers, num_tokens):
+        fused = num_layers - self.fusion_layer if len(num_tokens) > 1 else 0
+        apart = [(num_layers - fused, n) for n in num_tokens.values()]
+        return apart + [(fused, n + self.num_bottlenecks) for n in num_tokens.values()]
 
-PretrainFusion = one_of(Early, Separate, Shared, Mid)
-FinetuneFusion = one_of(Early, Separate, Shared, Mid, Bottleneck)
+    def check(self, num_layers):
+        if self.fusion_layer > num_layers:
+            raise ValueError(
+                f'bottleneck fusion needs 0 <= fusion_layer <= num_layers, got '
+                f'fusion_layer={self.fusion_layer}, num_layers={num_layers} (MBT [56], Sec. 3)'
+            )
 
 
-def check_fused_layers(fusion: Spec, num_layers: int):
-    """Mid fusion keeps at least one separate block and one joint block."""
-    if isinstance(fusion, Mid) and not 1 <= fusion.fused_layers < num_layers:
-        raise ValueError(
-            f'mid fusion needs 1 <= fused_layers < num_layers, got '
-            f'fused_layers={fusion.fused_layers}, num_layers={num_layers} (paper, Sec. 3.2)'
-        )
-    if isinstance(fusion, Bottleneck) and fusion.fusion_layer > num_layers:
-        raise ValueError(
-            f'bottleneck fusion needs 0 <= fusion_layer <= num_layers, got '
-            f'fusion_layer={fusion.fusion_layer}, num_layers={num_layers} (MBT [56], Sec. 3)'
-        )
+PretrainFusion = any_of(Fusion, lambda member: member.pretrains)
+FinetuneFusion = any_of(Fusion)
 
 
 class DecoderSpec(Spec):
@@ -110,7 +152,7 @@ class DecoderSpec(Spec):
 
     @pydantic.model_validator(mode='after')
     def _legal(self):
-        check_fused_layers(self.fusion, self.num_layers)
+        self.fusion.check(self.num_layers)
         return self
 
     @classmethod

@@ -1,46 +1,12 @@
 """What pretraining reconstructs, and from what (Sec. 3.4)."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
-from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO, Modality, Spec, one_of
-from avmae_tf.config.model import Early, Mid
-
-COUPLING = (Early, Mid)  # fusions after which tokens of a modality know of the other one
-
-
-class JointReconstruction(Spec):
-    """Each modality from its own visible tokens."""
-
-    kind: Literal['joint'] = 'joint'
-
-
-class Inpainting(Spec):
-    """A modality from the encoded visible tokens of the other one (Fig. 3)."""
-
-    kind: Literal['inpainting'] = 'inpainting'
-    direction: Literal['video_from_audio', 'audio_from_video', 'both'] = 'both'
-
-    @property
-    def reconstructed(self) -> tuple[Modality, ...]:
-        """The modalities that are inpainted."""
-        return {
-            'video_from_audio': (VIDEO,),
-            'audio_from_video': (AUDIO,),
-            'both': MODALITIES,
-        }[self.direction]
-
-
-class Mixture(Spec):
-    """(1 - weight) times joint reconstruction plus weight times inpainting (Sec. 5)."""
-
-    kind: Literal['mixture'] = 'mixture'
-    inpainting: Inpainting = Inpainting()
-    weight: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] = 0.5
-
-
-ObjectiveSpec = one_of(JointReconstruction, Inpainting, Mixture)
+from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO, Kind, Modality, any_of
+from avmae_tf.config.model import Fusion
 
 
 def other_modality(modality: str) -> str:
@@ -48,28 +14,100 @@ def other_modality(modality: str) -> str:
     return AUDIO if modality == VIDEO else VIDEO
 
 
-def check_inpainting(inpainting: Inpainting, encoder, decoder, num_tokens, num_visible):
-    """Inpainting needs both modalities, an encoder that mixes them, and room for mask tokens.
+class Objective(Kind):
+    """What is decoded from whose visible tokens, and which of it has a loss.
 
-    `num_tokens` and `num_visible` map a modality to numbers; a decoder that couples the
-    modalities decodes the sequences of both, whatever the direction.
+    `models.sequences.build_sequences` lays the tokens out; all else that depends on the kind of
+    objective is asked here.
     """
-    if len(num_tokens) < len(MODALITIES):
-        raise ValueError(
-            f'inpainting needs both modalities, got modalities={tuple(num_tokens)} '
-            '(paper, Sec. 3.4)'
-        )
-    if not isinstance(encoder, COUPLING):
-        raise ValueError(
-            "inpainting needs an encoder that mixes the modalities, 'early' or 'mid', got "
-            f'encoder={encoder.kind!r} (paper, Sec. 3.4)'
-        )
-    decoded = MODALITIES if isinstance(decoder, COUPLING) else inpainting.reconstructed
-    for modality in decoded:
-        other = other_modality(modality)
-        if num_visible[other] >= num_tokens[modality]:
+
+    @property
+    def parts(self) -> tuple[tuple['Objective', float], ...]:
+        """The objectives that this one consists of, each with its share of the loss."""
+        return ((self, 1.0),)
+
+    def reconstructed(self, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        """The modalities that have a loss."""
+        return modalities
+
+    def sources(self, modalities: tuple[Modality, ...], decoder: Fusion) -> dict[str, str]:
+        """Whose visible tokens each modality that is decoded is decoded from."""
+        raise NotImplementedError
+
+    def check(
+        self,
+        encoder: Fusion,
+        decoder: Fusion,
+        num_tokens: Mapping[str, int],
+        num_visible: Mapping[str, int],
+    ):
+        """Raises ValueError where tokens in such numbers, by modality, cannot be reconstructed."""
+
+
+class JointReconstruction(Objective):
+    """Each modality from its own visible tokens."""
+
+    kind: Literal['joint'] = 'joint'
+
+    def sources(self, modalities, decoder):
+        return {m: m for m in modalities}
+
+
+class Inpainting(Objective):
+    """A modality from the encoded visible tokens of the other one (Fig. 3)."""
+
+    kind: Literal['inpainting'] = 'inpainting'
+    direction: Literal['video_from_audio', 'audio_from_video', 'both'] = 'both'
+
+    _RECONSTRUCTED: ClassVar[dict[str, tuple[Modality, ...]]] = {
+        'video_from_audio': (VIDEO,),
+        'audio_from_video': (AUDIO,),
+        'both': MODALITIES,
+    }
+
+    def reconstructed(self, modalities):
+        return self._RECONSTRUCTED[self.direction]
+
+    def sources(self, modalities, decoder):
+        """A decoder that couples the modalities decodes both, whatever the direction."""
+        decoded = modalities if decoder.couples else self.reconstructed(modalities)
+        return {m: other_modality(m) for m in decoded}
+
+    def check(self, encoder, decoder, num_tokens, num_visible):
+        """Both modalities, an encoder that mixes them, and room for mask tokens."""
+        if len(num_tokens) < len(MODALITIES):
             raise ValueError(
-                f'inpainting {modality} needs fewer visible {other} tokens than {modality} tokens, '
-                f'got {num_visible[other]} of {num_tokens[modality]}; mask more of the {other} '
+                f'inpainting needs both modalities, got modalities={tuple(num_tokens)} '
                 '(paper, Sec. 3.4)'
             )
+        if not encoder.couples:
+            raise ValueError(
+                "inpainting needs an encoder that mixes the modalities, 'early' or 'mid', got "
+                f'encoder={encoder.kind!r} (paper, Sec. 3.4)'
+            )
+        for m, source in self.sources(MODALITIES, decoder).items():
+            if num_visible[source] >= num_tokens[m]:
+                raise ValueError(
+                    f'inpainting {m} needs fewer visible {source} tokens than {m} tokens, '
+                    f'got {num_visible[source]} of {num_tokens[m]}; mask more of the {source} '
+                    '(paper, Sec. 3.4)'
+                )
+
+
+class Mixture(Objective):
+    """(1 - weight) times joint reconstruction plus weight times inpainting (Sec. 5)."""
+
+    kind: Literal['mixture'] = 'mixture'
+    inpainting: Inpainting = Inpainting()
+    weight: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] = 0.5
+
+    @property
+    def parts(self):
+        return ((self.inpainting, self.weight), (JointReconstruction(), 1.0 - self.weight))
+
+    def check(self, encoder, decoder, num_tokens, num_visible):
+        for part, _ in self.parts:
+            part.check(encoder, decoder, num_tokens, num_visible)
+
+
+ObjectiveSpec = any_of(Objective)

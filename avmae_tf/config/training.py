@@ -1,7 +1,7 @@
 """What is trained and how: every setting of pretraining and finetuning (appendix B)."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
@@ -11,12 +11,13 @@ from avmae_tf.config.base import (
     MODALITIES,
     VIDEO,
     Count,
+    Kind,
     Modality,
     NotNegative,
     Positive,
     Ratio,
     Spec,
-    one_of,
+    any_of,
 )
 from avmae_tf.config.data import AudioSpec, MediaSpec, VideoSpec
 from avmae_tf.config.model import (
@@ -28,17 +29,17 @@ from avmae_tf.config.model import (
     Mid,
     PretrainFusion,
     Separate,
-    check_fused_layers,
 )
-from avmae_tf.config.objectives import (
-    Inpainting,
-    JointReconstruction,
-    ObjectiveSpec,
-    check_inpainting,
-)
+from avmae_tf.config.objectives import JointReconstruction, ObjectiveSpec
 
 
-class Adam(Spec):
+class Optimizer(Kind):
+    """How gradients become updates; `training.optimizers.make_optimizer` makes it."""
+
+    layerwise: ClassVar[bool] = False  # whether a factor on its update is not lost in it
+
+
+class Adam(Optimizer):
     """Adam (Table 20)."""
 
     kind: Literal['adam'] = 'adam'
@@ -46,14 +47,15 @@ class Adam(Spec):
     beta_2: Ratio = 0.95
 
 
-class SGD(Spec):
+class SGD(Optimizer):
     """Stochastic gradient descent with heavy-ball momentum (Tables 22 to 24)."""
 
     kind: Literal['sgd'] = 'sgd'
+    layerwise: ClassVar[bool] = True
     momentum: Ratio = 0.9
 
 
-OptimizerSpec = one_of(Adam, SGD)
+OptimizerSpec = any_of(Optimizer)
 
 
 class ScheduleSpec(Spec):
@@ -114,6 +116,11 @@ class TrainingConfig(Spec):
         video = self.video.model_copy(update={'resize_px': media.stored_side_px})
         return self.model_copy(update={'video': video})
 
+    @property
+    def num_tokens(self) -> dict[str, int]:
+        """Tokens of a clip by modality."""
+        return {m: self.inputs(m).num_tokens for m in self.modalities}
+
     @pydantic.field_validator('modalities')
     @classmethod
     def _in_canonical_order(cls, modalities):
@@ -140,17 +147,22 @@ class PretrainConfig(TrainingConfig):
         return {VIDEO: self.video_weight, AUDIO: self.audio_weight}[modality]
 
     @property
+    def num_visible_tokens(self) -> dict[str, int]:
+        """Tokens that the encoder sees, by modality."""
+        hidden = {m: self.masking.num_masked(m, self.inputs(m)) for m in self.modalities}
+        return {m: n - hidden[m] for m, n in self.num_tokens.items()}
+
+    @property
     def reconstructed(self) -> tuple[Modality, ...]:
         """The modalities that have a loss."""
-        inpaints = isinstance(self.objective, Inpainting)
-        return self.objective.reconstructed if inpaints else self.modalities
+        return self.objective.reconstructed(self.modalities)
 
     @pydantic.model_validator(mode='after')
     def _legal(self):
-        check_fused_layers(self.encoder, self.backbone.num_layers)
+        self.encoder.check(self.backbone.num_layers)
         if self.augment.mixup:
             raise ValueError('augment.mixup mixes labels, and pretraining has none; leave it unset')
-        separate = isinstance(self.encoder, Separate) and isinstance(self.decoder.fusion, Separate)
+        separate = self.encoder.kind == self.decoder.fusion.kind == Separate().kind
         if separate and len(self.modalities) > 1:
             raise ValueError(
                 'a separate encoder needs a decoder that couples the modalities, got '
@@ -163,13 +175,9 @@ class PretrainConfig(TrainingConfig):
                     f'{modality} masking must hide at least one of {grid.num_tokens} tokens '
                     f'(paper, Eq. 1), got {self.masking}'
                 )
-        if not isinstance(self.objective, JointReconstruction):
-            inpainting = getattr(self.objective, 'inpainting', self.objective)
-            num_tokens = {m: grid.num_tokens for m, grid in grids.items()}
-            num_visible = {
-                m: num_tokens[m] - self.masking.num_masked(m, grids[m]) for m in num_tokens
-            }
-            check_inpainting(inpainting, self.encoder, self.decoder.fusion, num_tokens, num_visible)
+        self.objective.check(
+            self.encoder, self.decoder.fusion, self.num_tokens, self.num_visible_tokens
+        )
         if not any(self.loss_weight(m) for m in self.reconstructed):
             raise ValueError(
                 f'the loss of {" or ".join(self.reconstructed)} needs a weight above zero, got '
@@ -197,13 +205,13 @@ class FinetuneConfig(TrainingConfig):
 
     @pydantic.model_validator(mode='after')
     def _legal(self):
-        check_fused_layers(self.fusion, self.backbone.num_layers)
+        self.fusion.check(self.backbone.num_layers)
         if self.norm_after_pooling and isinstance(self.fusion, Bottleneck):
             raise ValueError(
                 "norm_after_pooling needs a fusion of one stack per token, not MBT's: got "
                 "fusion='bottleneck'"
             )
-        if self.layerwise_decay != 1.0 and not isinstance(self.optimizer, SGD):
+        if self.layerwise_decay != 1.0 and not self.optimizer.layerwise:
             raise ValueError(
                 'layerwise_decay scales the update of SGD and would be lost in Adam, got '
                 f'layerwise_decay={self.layerwise_decay}, optimizer={self.optimizer.kind!r}'

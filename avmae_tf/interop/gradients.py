@@ -9,9 +9,9 @@ from avmae_tf.config import Adam
 from avmae_tf.interop.comparison import GRADIENT_TOLERANCE, TINY, Comparison, compare
 from avmae_tf.interop.fixtures import Fixture, inputs_of, masks_of, pretrain_config, read_base
 from avmae_tf.interop.scenic import load_parameters
-from avmae_tf.losses.objectives import build_objective
+from avmae_tf.losses.reconstruction import ReconstructionLoss
+from avmae_tf.models.builders import build_avmae
 from avmae_tf.training.optimizers import make_optimizer, shrink_kernels
-from avmae_tf.training.tasks import build_avmae
 
 DECAYED = 'after_adam_and_decay'
 ROUNDING = 1e-5  # of the largest gradient: smaller ones are compared with this
@@ -57,9 +57,9 @@ def replay_gradients(fixture: Fixture) -> list[Comparison]:
     settings = pretrain_config(base)
     model = build_avmae(settings)
     table = load_parameters(model, base.group('params/'))
-    objective = build_objective(settings)
+    losses = ReconstructionLoss(settings)
     with tf.GradientTape(persistent=True) as tape:
-        loss = objective.total(objective.losses(objective(model, inputs_of(base), masks_of(base))))
+        loss = losses.total(losses.by_modality(model(inputs_of(base), masks_of(base))))
     found = [compare('loss/total', loss, fixture.arrays['loss/total'])]
     found += compare_gradients(tape, loss, table, fixture.group('grads/'))
     gradients = tape.gradient(loss, model.trainable_variables, unconnected_gradients='zero')

@@ -14,7 +14,7 @@ from avmae_tf.interop.fixtures import (
     FreeGrid,
 )
 from avmae_tf.interop.scenic import SUFFIXES, Table, table_of
-from avmae_tf.training.tasks import build_avmae, build_classifier
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.training.warm_start import warm_start
 
 ENCODERS = ('separate', 'midfusion', 'early', 'shared')

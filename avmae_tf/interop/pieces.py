@@ -15,9 +15,9 @@ from avmae_tf.interop.mapping import check_mapping, number_of_blocks, small_clas
 from avmae_tf.interop.scenic import SUFFIXES, table_of
 from avmae_tf.losses.classification import smooth_labels
 from avmae_tf.models.blocks import Block, gelu_then_matmul, normalise
+from avmae_tf.models.classifier import view_averaged_logits
 from avmae_tf.models.patches import patchify, sinusoid, standardise
 from avmae_tf.training.optimizers import layerwise_multipliers, make_schedule
-from avmae_tf.training.tasks import view_averaged_logits
 
 
 def check_positions(fixture: Fixture) -> list[Comparison]:

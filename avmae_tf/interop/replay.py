@@ -22,12 +22,12 @@ from avmae_tf.interop.gradients import compare_gradients
 from avmae_tf.interop.heads import Head
 from avmae_tf.interop.recording import recorded
 from avmae_tf.interop.scenic import layers_of, load_parameters, suffixes_of
-from avmae_tf.losses.objectives import Objective, build_objective
-from avmae_tf.models.avmae import AVMAE
+from avmae_tf.losses.reconstruction import ReconstructionLoss
+from avmae_tf.models.avmae import AVMAE, joined
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import mean_logits
 from avmae_tf.models.fusion import concatenate
 from avmae_tf.models.patches import patchify, standardise
-from avmae_tf.training.tasks import build_avmae, build_classifier
 
 RAW = 'inter/flax/'
 DIRECTIONS = {VIDEO: 'video_from_audio', AUDIO: 'audio_from_video'}
@@ -80,14 +80,14 @@ def replay_pretraining(fixture: Fixture) -> list[Comparison]:
     parameters = fixture.group('params/')
     load_parameters(model, parameters)
     layers = layers_of(model, suffixes_of(model, parameters))
-    objective = build_objective(settings)
+    loss = ReconstructionLoss(settings)
     with recorded([*layers.values(), model.encoder, model.decoder]) as calls:
-        outcome = objective(model, inputs, masks)
+        outcome = model(inputs, masks)
     embedded, tokens = _tokens(model, inputs)
     encoder_input, encoder_output = _stages(calls, model.encoder)
     decoder_input, decoder_output = _stages(calls, model.decoder)
     patches = model.patchify(inputs)
-    losses = objective.losses(outcome)
+    losses = loss.by_modality(outcome)
     named = settings.standardise_targets
     ours = {
         **_named('inter/embed/', embedded),
@@ -101,10 +101,12 @@ def replay_pretraining(fixture: Fixture) -> list[Comparison]:
         **_named('loss/', losses),
         **_named('loss_sum_over_features/', _losses(settings, outcome, mean_over_patch=False)),
         **_named('loss_weight/', {m: settings.loss_weight(m) for m in losses}),
-        'loss/total': objective.total(losses),
+        'loss/total': loss.total(losses),
     }
-    again = build_objective(settings.replace(standardise_targets=True))
-    ours |= _named('loss_standardised/', again.losses(again(model, inputs, masks)))
+    if not named:
+        target = {m: standardise(x) for m, x in outcome.target.items()}
+        outcome = outcome._replace(target=target)
+    ours |= _named('loss_standardised/', loss.by_modality(outcome))
     for m, mask in masks.items():
         name, count = f'mask/{NAMES[m]}', settings.inputs(m).num_tokens
         ours[f'{name}/encoder_mask'] = _spread(mask.masked, count)
@@ -122,7 +124,7 @@ def replay_pretraining(fixture: Fixture) -> list[Comparison]:
 
 
 def _losses(settings, outcome, **changes):
-    return Objective(settings.replace(**changes)).losses(outcome)
+    return ReconstructionLoss(settings.replace(**changes)).by_modality(outcome)
 
 
 def _masks(settings, masks) -> list[Comparison]:
@@ -143,11 +145,13 @@ def _reconstructed(settings, model, fixture, masks) -> list[Comparison]:
     """What training computes: predictions of reconstructed tokens only, of one direction only."""
     weighted = [m for m in settings.modalities if settings.loss_weight(m)]
     one_way = isinstance(settings.objective, Inpainting) and len(weighted) == 1
-    if one_way:
-        direction = Inpainting(direction=DIRECTIONS[weighted[0]])
-        settings = settings.replace(objective=direction)
-    objective = build_objective(settings)
-    outcome = objective(model, inputs_of(fixture), masks)
+    patches = model.patchify(inputs_of(fixture))
+    encoded = model.encode(patches, masks)
+    objective = Inpainting(direction=DIRECTIONS[weighted[0]]) if one_way else settings.objective
+    outcome = joined(
+        [model.reconstruct(*part, patches, encoded, masks) for part in objective.parts]
+    )
+    loss = ReconstructionLoss(settings)
     note = 'of this direction alone' if one_way else 'of the reconstructed tokens alone'
     found = [
         compare(
@@ -159,7 +163,7 @@ def _reconstructed(settings, model, fixture, masks) -> list[Comparison]:
         )
         for m, x in outcome.predicted.items()
     ]
-    total = objective.total(objective.losses(outcome))
+    total = loss.total(loss.by_modality(outcome))
     return [*found, compare(f'loss/total ({note})', total, fixture.arrays['loss/total'])]
 
 

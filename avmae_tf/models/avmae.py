@@ -1,24 +1,39 @@
 """The audiovisual masked autoencoder, told in the order of the paper (Sec. 3, Fig. 1).
 
-Shapes: B clips, N tokens of one modality, V visible, P values of a patch, D encoder width,
-E decoder width.
+Shapes: B clips, N tokens of one modality, V visible, M reconstructed, P values of a patch,
+D encoder width, E decoder width.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
-from avmae_tf.config import PretrainConfig
+from avmae_tf.config import MODALITIES, Objective, PretrainConfig
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.fusion import Tokens, build_fusion
 from avmae_tf.models.masking import Mask, draw_mask, gather_tokens
-from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid
+from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, standardise
+from avmae_tf.models.sequences import build_sequences
+
+
+class Reconstruction(NamedTuple):
+    """Predicted patches beside the true ones, by modality."""
+
+    predicted: Tokens  # float32 [B, M, P]
+    target: Tokens  # [B, M, P], standardised if the settings say so
+    indices: dict[str, tf.Tensor]  # which tokens these are, [B, M]
+    shares: dict[str, tf.Tensor]  # of each token in the loss, [M]
 
 
 class AVMAE(keras.layers.Layer):
-    """Encoder and decoder of both modalities; an objective decides what the decoder is given."""
+    """Masked inputs of both modalities to the patches that were hidden.
+
+    `model(inputs, masks)` is all of it; the methods are its steps, in order.
+    """
 
     def __init__(self, config: PretrainConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # targets stay float32
         self.config = config
         backbone, decoder = config.backbone, config.decoder
         grids = {m: config.inputs(m) for m in config.modalities}
@@ -57,19 +72,8 @@ class AVMAE(keras.layers.Layer):
         normal = keras.initializers.RandomNormal(stddev=0.02)
         return self.add_weight(name=f'{name}_modality_token', shape=[width], initializer=normal)
 
-    def add_modality(self, part: str, tokens: Tokens) -> Tokens:
-        """Adds a modality's vector to its tokens in the encoder or decoder, if there are any."""
-        vectors = self.modality_tokens.get(part)
-        if not vectors:
-            return tokens
-        return {m: x + tf.cast(vectors[m], x.dtype) for m, x in tokens.items()}
-
-    def patchify(self, inputs: dict[str, tf.Tensor]) -> Tokens:
-        """Inputs to patches [B, N, P]: what is embedded and what is to be reconstructed."""
-        return {m: patchify(inputs[m], self.config.inputs(m)) for m in self.config.modalities}
-
     def draw_masks(self, seed: tf.Tensor, batch: int) -> dict[str, Mask]:
-        """u = Mask(v; alpha), by modality."""
+        """Masks of `batch` clips by modality, from `seed` [2] alone."""
         masks, spec = {}, self.config.masking
         for i, m in enumerate(self.config.modalities):
             grid = self.config.inputs(m)
@@ -82,17 +86,47 @@ class AVMAE(keras.layers.Layer):
             )
         return masks
 
+    def call(self, inputs: dict[str, tf.Tensor], masks: dict[str, Mask]) -> Reconstruction:
+        """Inputs [B, *input_shape] by modality to what the objective reconstructs of them."""
+        patches = self.patchify(inputs)
+        encoded = self.encode(patches, masks)
+        return joined(
+            [
+                self.reconstruct(part, share, patches, encoded, masks)
+                for part, share in self.config.objective.parts
+            ]
+        )
+
+    def patchify(self, inputs: dict[str, tf.Tensor]) -> Tokens:
+        """v: patches [B, N, P], what is embedded and what is to be reconstructed."""
+        return {m: patchify(inputs[m], self.config.inputs(m)) for m in self.config.modalities}
+
     def encode(self, patches: Tokens, masks: dict[str, Mask]) -> Tokens:
-        """e = Encode(u) [B, V, D]: only visible patches are embedded and encoded."""
+        """u = Mask(v), e = Encode(u) [B, V, D]: only visible patches are embedded and encoded."""
         tokens = {
             m: self.embeddings[m](gather_tokens(patches[m], masks[m].visible), masks[m].visible)
             for m in masks
         }
         return self.encoder(self.add_modality('encoder', tokens))
 
-    def project(self, encoded: Tokens) -> Tokens:
-        """To the width of the decoder [B, V, E]; the projection belongs to the modality."""
-        return {m: self.decoder_projections[m](x) for m, x in encoded.items()}
+    def reconstruct(
+        self, objective: Objective, share: float, patches: Tokens, encoded: Tokens, masks
+    ) -> Reconstruction:
+        """From the encoded tokens [B, V, D] the patches that `objective` asks for.
+
+        They have `share` of the loss, in equal parts.
+        """
+        sources = objective.sources(self.config.modalities, self.config.decoder.fusion)
+        given = {m: self.decoder_projections[source](encoded[source])
+                 for m, source in sources.items()}  # fmt: skip
+        hidden = {m: tf.cast(self.mask_tokens[m], x.dtype) for m, x in given.items()}
+        sequences, indices = build_sequences(objective, given, hidden, masks)
+        predicted = self.predict(self.decode(sequences), indices)
+        target = {m: gather_tokens(patches[m], i) for m, i in indices.items()}
+        if self.config.standardise_targets:
+            target = {m: standardise(x) for m, x in target.items()}
+        shares = {m: tf.fill([i.shape[1]], share / max(i.shape[1], 1)) for m, i in indices.items()}
+        return Reconstruction(predicted, target, indices, shares)
 
     def decode(self, sequences: Tokens) -> Tokens:
         """Sequences of projected and mask tokens [B, N, E], positions added, decoded."""
@@ -101,9 +135,31 @@ class AVMAE(keras.layers.Layer):
         }
         return self.decoder(self.add_modality('decoder', positioned))
 
-    def predict_patches(self, decoded: Tokens, indices: dict[str, tf.Tensor]) -> Tokens:
+    def predict(self, decoded: Tokens, indices: dict[str, tf.Tensor]) -> Tokens:
         """Values of the patches at `indices` [B, M], float32 [B, M, P]; no others are computed."""
         return {
             m: tf.cast(self.predictions[m](gather_tokens(decoded[m], i)), tf.float32)
             for m, i in indices.items()
         }
+
+    def add_modality(self, part: str, tokens: Tokens) -> Tokens:
+        """Adds a modality's vector to its tokens in the encoder or decoder, if there are any."""
+        vectors = self.modality_tokens.get(part)
+        if not vectors:
+            return tokens
+        return {m: x + tf.cast(vectors[m], x.dtype) for m, x in tokens.items()}
+
+
+def joined(parts: list[Reconstruction]) -> Reconstruction:
+    """Reconstructions of the same clips as one, those of a modality side by side."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def side_by_side(field: str, axis: int):
+        found = {
+            m: [x[m] for x in (getattr(p, field) for p in parts) if m in x] for m in MODALITIES
+        }
+        return {m: tf.concat(xs, axis) for m, xs in found.items() if xs}
+
+    axes = {'predicted': 1, 'target': 1, 'indices': 1, 'shares': 0}
+    return Reconstruction(**{field: side_by_side(field, axis) for field, axis in axes.items()})

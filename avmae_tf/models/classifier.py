@@ -1,6 +1,6 @@
 """The downstream classifier on any fusion (Sec. 4.1, Finetuning).
 
-Shapes: B clips, N tokens, D width, S segments of a clip, C classes of all heads.
+Shapes: B clips, V views, N tokens, D width, S segments of a clip, C classes of all heads.
 """
 
 import numpy as np
@@ -92,3 +92,16 @@ class Classifier(keras.layers.Layer):
 def mean_logits(logits: dict[str, tf.Tensor]) -> tf.Tensor:
     """What is tested: the mean over modalities."""
     return tf.add_n(list(logits.values())) / len(logits)
+
+
+def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]:
+    """Inputs [B, V, ...] to [B V, ...], and V."""
+    num_views = next(iter(views.values())).shape[1]
+    return {m: tf.reshape(x, [-1, *x.shape[2:]]) for m, x in views.items()}, num_views
+
+
+def view_averaged_logits(model: Classifier, views: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Inputs [B, V, ...] to logits [B, (S,) C], the mean over views and modalities."""
+    flat, num_views = merge_views(views)
+    logits = mean_logits(model(flat))
+    return tf.reduce_mean(tf.reshape(logits, [-1, num_views, *logits.shape[1:]]), axis=1)

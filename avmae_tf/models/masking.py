@@ -14,6 +14,11 @@ class Mask(NamedTuple):
     visible: tf.Tensor  # int32 [B, V]
     masked: tf.Tensor  # int32 [B, M]
 
+    @property
+    def num_tokens(self) -> int:
+        """N."""
+        return self.visible.shape[1] + self.masked.shape[1]
+
 
 def draw_mask(
     seed: tf.Tensor, *, batch: int, num_tokens: int, num_masked: int, num_steps: int = 1

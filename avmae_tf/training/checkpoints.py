@@ -16,9 +16,9 @@ from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, Tra
 from avmae_tf.data.files import fingerprint, read_settings, write_text
 from avmae_tf.data.records import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
 from avmae_tf.training.saving import check_weights, fault_of, not_finite
-from avmae_tf.training.tasks import build_avmae, build_classifier
 
 MODEL_FILE, WEIGHTS = 'model.json', 'weights'
 RUN_FILE = 'run.json'

@@ -14,8 +14,7 @@ from avmae_tf.data import checks, examples
 from avmae_tf.data.sound import read_wav
 from avmae_tf.data.views import testing_views
 from avmae_tf.losses.classification import class_scores
-from avmae_tf.models.classifier import Classifier
-from avmae_tf.training.tasks import merge_views, view_averaged_logits
+from avmae_tf.models.classifier import Classifier, merge_views, view_averaged_logits
 
 RECORD_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 CLIP_SIGNATURE, EMBED_SIGNATURE = 'clips', 'embed'

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from avmae_tf.config import BackboneSpec, FinetuneConfig, PretrainConfig, TrainingConfig
 from avmae_tf.models.avmae import AVMAE
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.models.cost import all_tokens, finetuning_flops, pretraining_flops, visible_tokens
-from avmae_tf.training.tasks import build_avmae, build_classifier
+from avmae_tf.models.cost import finetuning_flops, pretraining_flops
 
 STEP_IN_PASSES = 3  # FLOPs of a training step, in forward passes
 
@@ -102,10 +102,10 @@ def summarise(settings: TrainingConfig, heads: dict[str, int] | None = None) -> 
         parts = parts_of(model)
         total = _parameters([model])
     assert sum(part.parameters for part in parts) == total
-    tokens = {m: {'all': n} for m, n in all_tokens(settings).items()}
+    tokens = {m: {'all': n} for m, n in settings.num_tokens.items()}
     if isinstance(settings, PretrainConfig):
         flops = pretraining_flops(settings)
-        for m, n in visible_tokens(settings).items():
+        for m, n in settings.num_visible_tokens.items():
             tokens[m]['visible'] = n
     else:
         flops = finetuning_flops(settings, sum(heads.values()))

@@ -3,59 +3,25 @@
 Shapes: B clips, V views, C classes.
 """
 
-import contextlib
 import math
 
 import tensorflow as tf
-import tf_keras as keras
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig
+from avmae_tf.config import FinetuneConfig, PretrainConfig
 from avmae_tf.data import heads
 from avmae_tf.data.augment import mixup
 from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
 from avmae_tf.data.records import Dataset
 from avmae_tf.losses.classification import hits, loss_over_heads
-from avmae_tf.losses.objectives import JointReconstruction, build_objective
+from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.blocks import fold_in
-from avmae_tf.models.classifier import Classifier, mean_logits
+from avmae_tf.models.builders import build_avmae, build_classifier
+from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
 from avmae_tf.training.optimizers import layerwise_multipliers, scale
 
 SPLITS = ('train', 'eval')  # what is trained and tested on
 Scalars = dict[str, tf.Tensor]
-
-
-@contextlib.contextmanager
-def precision(policy: str):
-    """Layers built inside compute in `policy` and keep their variables in float32."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
-
-
-def blank_inputs(config: TrainingConfig, batch: int) -> dict[str, tf.Tensor]:
-    """Inputs of the right shapes, to create the variables of a model with."""
-    return {m: tf.zeros([batch, *config.inputs(m).input_shape]) for m in config.modalities}
-
-
-def build_avmae(config: PretrainConfig) -> AVMAE:
-    """A pretraining model with all its variables."""
-    with precision(config.precision):
-        model = AVMAE(config, name='avmae')
-        masks = model.draw_masks(tf.zeros([2], tf.int32), batch=1)
-        JointReconstruction(config)(model, blank_inputs(config, 1), masks)
-    return model
-
-
-def build_classifier(config: FinetuneConfig, heads: dict[str, int]) -> Classifier:
-    """A finetuning model with all its variables; `heads` gives the classes of each."""
-    with precision(config.precision):
-        model = Classifier(config, heads, name='classifier')
-        model(blank_inputs(config, 1))
-    return model
 
 
 class PretrainTask:
@@ -69,7 +35,7 @@ class PretrainTask:
     def __init__(self, config: PretrainConfig, dataset: Dataset):
         self.config = config
         self.dataset = dataset
-        self.objective = build_objective(config)
+        self.losses = ReconstructionLoss(config)
         self.train_names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
         self.test_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
 
@@ -84,13 +50,14 @@ class PretrainTask:
         return model.trainable_variables
 
     def reconstruct(self, model: AVMAE, inputs, seed):
-        """The objective's reconstruction under masks drawn from `seed` [2]."""
+        """The model's reconstruction under masks drawn from `seed` [2]."""
+        inputs = {m: inputs[m] for m in self.config.modalities}
         batch = inputs[self.config.modalities[0]].shape[0]
-        return self.objective(model, inputs, model.draw_masks(seed, batch))
+        return model(inputs, model.draw_masks(seed, batch))
 
     def train_loss(self, model: AVMAE, batch, seed) -> tuple[tf.Tensor, Scalars]:
-        losses = self.objective.losses(self.reconstruct(model, batch, seed))
-        loss = self.objective.total(losses)
+        losses = self.losses.by_modality(self.reconstruct(model, batch, seed))
+        loss = self.losses.total(losses)
         return loss, {'loss': loss, **{f'loss_{m}': x for m, x in losses.items()}}
 
     def prepare_gradients(self, model: AVMAE, gradients):
@@ -100,9 +67,9 @@ class PretrainTask:
         """Losses [B] on held-out clips, beside those of predicting the mean patch."""
         inputs = {m: batch[m][:, 0] for m in self.config.modalities}
         outcome = self.reconstruct(model, inputs, tf.constant([self.config.seed, 1]))
-        losses = self.objective.clip_losses(outcome)
-        mean = self.objective.mean_patch_losses(outcome, batch['weight'])
-        total = self.objective.total
+        losses = self.losses.by_clip(outcome)
+        mean = self.losses.of_mean_patch(outcome, batch['weight'])
+        total = self.losses.total
         scalars = {'loss': total(losses), 'mean_patch_loss': total(mean)}
         for m in losses:
             scalars |= {f'loss_{m}': losses[m], f'mean_patch_loss_{m}': mean[m]}
@@ -225,16 +192,3 @@ class FinetuneTask:
         if 'action' in self.test_names:
             scalars['action'] = tf.reduce_prod(list(top1.values()), axis=0)
         return scalars
-
-
-def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]:
-    """Inputs [B, V, ...] to [B V, ...], and V."""
-    num_views = next(iter(views.values())).shape[1]
-    return {m: tf.reshape(x, [-1, *x.shape[2:]]) for m, x in views.items()}, num_views
-
-
-def view_averaged_logits(model: Classifier, views: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Inputs [B, V, ...] to logits [B, (S,) C], the mean over views and modalities."""
-    flat, num_views = merge_views(views)
-    logits = mean_logits(model(flat))
-    return tf.reduce_mean(tf.reshape(logits, [-1, num_views, *logits.shape[1:]]), axis=1)

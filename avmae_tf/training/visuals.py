@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import AUDIO, VIDEO, PatchGrid, PretrainConfig
-from avmae_tf.losses.objectives import Reconstruction
+from avmae_tf.models.avmae import Reconstruction
 from avmae_tf.models.masking import gather_tokens
 from avmae_tf.models.patches import patchify, unpatchify, unstandardise
 

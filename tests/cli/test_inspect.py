@@ -14,9 +14,9 @@ from avmae_tf.cli.failures import explain
 from avmae_tf.cli.inspect import inspect
 from avmae_tf.config import PRETRAIN_RECIPES
 from avmae_tf.data.examples import FORMATS, write_example
+from avmae_tf.models.builders import build_classifier
 from avmae_tf.models.cost import pretraining_flops
 from avmae_tf.training.checkpoints import save_model
-from avmae_tf.training.tasks import build_classifier
 
 
 def run(*arguments):

@@ -20,10 +20,10 @@ from avmae_tf.interop.fixtures import (
 )
 from avmae_tf.interop.msgpack import CHUNKED, flatten, read_checkpoint
 from avmae_tf.interop.scenic import SUFFIXES, load_parameters, table_of
-from avmae_tf.losses.objectives import build_objective
+from avmae_tf.losses.reconstruction import ReconstructionLoss
+from avmae_tf.models.builders import blank_inputs, build_avmae, build_classifier
 from avmae_tf.models.classifier import mean_logits
 from avmae_tf.training.checkpoints import load_model
-from avmae_tf.training.tasks import blank_inputs, build_avmae, build_classifier
 
 
 def pack(value) -> bytes:
@@ -71,9 +71,9 @@ def test_a_pretraining_checkpoint_gives_the_loss_of_its_fixture(fixtures):
     model = build_avmae(pretrain_config(fixture))
     path = str(CHECKPOINTS[stem])
     import_parameters(model, read_parameters(path), path)
-    objective = build_objective(model.config)
-    outcome = objective(model, inputs_of(fixture), masks_of(fixture))
-    loss = objective.total(objective.losses(outcome))
+    losses = ReconstructionLoss(model.config)
+    outcome = model(inputs_of(fixture), masks_of(fixture))
+    loss = losses.total(losses.by_modality(outcome))
     assert float(loss) == pytest.approx(float(fixture.arrays['loss/total']), rel=1e-5)
     assert float(loss) == pytest.approx(6.118107, rel=1e-5)
 
@@ -191,9 +191,8 @@ def test_import_scenic_writes_a_model_that_reconstructs_alike(tmp_path, pretrain
     again = load_model(str(out))
     masks = model.draw_masks(tf.constant([0, 1]), 2)
     inputs = {m: x + 0.5 for m, x in blank_inputs(pretrain_config, 2).items()}
-    objective = build_objective(pretrain_config)
-    for m, x in objective(model, inputs, masks).predicted.items():
-        np.testing.assert_allclose(objective(again, inputs, masks).predicted[m], x, atol=1e-5)
+    for m, x in model(inputs, masks).predicted.items():
+        np.testing.assert_allclose(again(inputs, masks).predicted[m], x, atol=1e-5)
 
 
 def test_import_scenic_serves_a_classifier(tmp_path, finetune_config):

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from avmae_tf.config import Inpainting, JointReconstruction, Mixture
-from avmae_tf.losses.objectives import build_objective
-from avmae_tf.training.tasks import blank_inputs, build_avmae
+from avmae_tf.losses.reconstruction import ReconstructionLoss
+from avmae_tf.models.builders import blank_inputs, build_avmae
 
 FUSIONS = ('early', 'separate', 'shared', 'mid')
 OBJECTIVES = {
@@ -31,11 +31,16 @@ def clips(config, batch=2):
 
 
 def run(config, seed=0):
-    """(objective, model, inputs, masks, outcome)."""
+    """(loss, model, inputs, masks, outcome)."""
     model, inputs = drawn(build_avmae(config)), clips(config)
     masks = model.draw_masks(tf.constant([seed, 0]), 2)
-    objective = build_objective(config)
-    return objective, model, inputs, masks, objective(model, inputs, masks)
+    return ReconstructionLoss(config), model, inputs, masks, model(inputs, masks)
+
+
+def under(model, config):
+    """The same model under other settings that need no other variables."""
+    model.config = config
+    return model
 
 
 def refusal(encoder, decoder, objective) -> str:

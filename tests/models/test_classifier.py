@@ -6,9 +6,9 @@ import tensorflow as tf
 from combinations import clips, drawn
 
 from avmae_tf.config import Bottleneck, FinetuneConfig
+from avmae_tf.models.builders import build_classifier
 from avmae_tf.models.classifier import mean_logits, pooling_weights
 from avmae_tf.models.patches import patchify
-from avmae_tf.training.tasks import build_classifier
 
 
 def test_tokens_count_by_the_time_they_share_with_a_segment(finetune_config):

@@ -8,9 +8,8 @@ import tensorflow as tf
 from combinations import FUSIONS, OBJECTIVES, refusal
 
 from avmae_tf.config import PRETRAIN_RECIPES, AudioSpec, BackboneSpec, MaskingSpec, VideoSpec
-from avmae_tf.losses.objectives import build_objective
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.cost import finetuning_flops, pretraining_flops
-from avmae_tf.training.tasks import build_avmae, build_classifier
 
 INPUTS = {  # 72 and 48 tokens, so that no two numbers that matter are the same
     'video': VideoSpec(num_frames=4, size_px=96),
@@ -77,11 +76,11 @@ def test_the_count_of_the_graph_is_right():
 
 
 def pretraining(config) -> int:
-    model, objective = build_avmae(config), build_objective(config)
+    model = build_avmae(config)
 
     def forward(inputs):
         masks = model.draw_masks(tf.constant([0, 0]), batch=1)
-        return objective(model, inputs, masks).predicted
+        return model(inputs, masks).predicted
 
     return traced_flops(forward, config)
 

@@ -5,8 +5,7 @@ import tensorflow as tf
 from combinations import FUSIONS, OBJECTIVES, clips, drawn, refusal, run
 
 from avmae_tf.config import Inpainting
-from avmae_tf.losses.objectives import build_objective
-from avmae_tf.training.tasks import build_avmae
+from avmae_tf.models.builders import build_avmae
 
 MIXES = {'early': True, 'separate': False, 'shared': False, 'mid': True}
 
@@ -62,7 +61,7 @@ def test_no_prediction_depends_on_a_masked_pixel(settings, encoder, decoder, obj
     masks = model.draw_masks(tf.constant([0, 0]), 2)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        predicted = build_objective(config)(model, inputs, masks).predicted
+        predicted = model(inputs, masks).predicted
         loss = total(predicted.values())
     gradients = tape.gradient(loss, inputs)
     reached = 0
@@ -79,27 +78,27 @@ def test_no_prediction_depends_on_a_masked_pixel(settings, encoder, decoder, obj
 def test_inpainting_decodes_from_the_other_modality_alone(settings, decoder, read, given):
     """What it knows of its own visible tokens is what the encoder mixed into the other's."""
     config = settings(objective=Inpainting(), decoder=decoder)
-    objective, model, inputs, masks, _ = run(config)
+    _, model, inputs, masks, _ = run(config)
     patches = model.patchify(inputs)
     encoded = model.encode(patches, masks)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(encoded)
-        outcome = objective.reconstruct(model, patches, encoded, masks)
+        outcome = model.reconstruct(config.objective, 1.0, patches, encoded, masks)
         predicted = total([outcome.predicted[read]])
     assert sees(tape, predicted, encoded[given])
     assert not sees(tape, predicted, encoded[read])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)
-        predicted = total([objective(model, inputs, masks).predicted[read]])
+        predicted = total([model(inputs, masks).predicted[read]])
     assert sees(tape, predicted, inputs[given])
     assert sees(tape, predicted, inputs[read])
 
 
 def test_learned_positions_and_modality_tokens_learn(settings):
     config = settings(positions='learned', modality_tokens=True)
-    objective, model, inputs, masks, _ = run(config)
+    loss_, model, inputs, masks, _ = run(config)
     with tf.GradientTape() as tape:
-        loss = objective.total(objective.losses(objective(model, inputs, masks)))
+        loss = loss_.total(loss_.by_modality(model(inputs, masks)))
     gradients = tape.gradient(loss, model.trainable_variables)
     names = [v.name for v in model.trainable_variables]
     learned = [n for n in names if 'positions' in n or 'modality_token' in n]

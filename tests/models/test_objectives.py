@@ -5,14 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from combinations import FUSIONS, OBJECTIVES, RECONSTRUCTED, clips, drawn, refusal, run
+from combinations import FUSIONS, OBJECTIVES, RECONSTRUCTED, clips, drawn, refusal, run, under
 
 from avmae_tf.config import Inpainting, JointReconstruction, MaskingSpec, Mixture, PretrainConfig
-from avmae_tf.losses import objectives
-from avmae_tf.losses.objectives import build_objective
+from avmae_tf.losses.reconstruction import ReconstructionLoss
+from avmae_tf.models.avmae import Reconstruction
+from avmae_tf.models.builders import build_avmae
 from avmae_tf.models.masking import gather_tokens
 from avmae_tf.models.patches import patchify, standardise
-from avmae_tf.training.tasks import PretrainTask, build_avmae
+from avmae_tf.training.tasks import PretrainTask
 from avmae_tf.training.visuals import pictures
 
 
@@ -27,7 +28,7 @@ def test_every_combination(settings, encoder, decoder, objective):
         return
     config = settings(**chosen)
     assert PretrainConfig.from_json(config.to_json()) == config
-    objective_, _, _, _, outcome = run(config)
+    loss, _, _, _, outcome = run(config)
     assert tuple(outcome.predicted) == RECONSTRUCTED.get(objective, ('video', 'audio'))
     assert config.reconstructed == tuple(outcome.predicted)
     for m, x in outcome.predicted.items():
@@ -36,7 +37,7 @@ def test_every_combination(settings, encoder, decoder, objective):
         inpainted = objective != 'mixture of one' or m == 'audio'
         share = 1.0 if inpainted else 1 - config.objective.weight
         np.testing.assert_allclose(tf.reduce_sum(outcome.shares[m]), share, rtol=1e-5)
-    assert np.isfinite(objective_.total(objective_.losses(outcome)))
+    assert np.isfinite(loss.total(loss.by_modality(outcome)))
 
 
 def test_other_illegal_objectives_are_refused(settings):
@@ -73,10 +74,13 @@ def test_a_bare_name_stands_for_an_objective(settings):
 
 
 def test_inpainting_decodes_the_other_modality_then_mask_tokens(settings):
-    objective, model, inputs, masks, outcome = run(settings(objective='inpainting'))
-    encoded = model.encode(model.patchify(inputs), masks)
-    sequences, indices = objective.sequences(model, encoded, masks)
-    audio = model.project(encoded)['audio']
+    _, model, inputs, masks, outcome = run(settings(objective='inpainting'))
+    given = []
+    decode = model.decode
+    model.decode = lambda sequences: given.append(sequences) or decode(sequences)
+    again = model(inputs, masks)
+    ((sequences,), indices) = given, again.indices
+    audio = model.decoder_projections['audio'](model.encode(model.patchify(inputs), masks)['audio'])
     assert sequences['video'].shape == (2, 8, 16) and audio.shape == (2, 5, 16)
     np.testing.assert_array_equal(sequences['video'][:, :5], audio)
     np.testing.assert_array_equal(
@@ -92,29 +96,29 @@ def test_one_direction_runs_its_own_side_of_the_decoder_only(settings, decoder):
     model, inputs = drawn(build_avmae(config)), clips(config)
     given = []
     model.decode = lambda sequences: given.append(set(sequences)) or sequences
-    build_objective(config)(model, inputs, model.draw_masks(tf.constant([0, 0]), 2))
+    model(inputs, model.draw_masks(tf.constant([0, 0]), 2))
     assert given == [{'video'}]
 
 
 def test_one_direction_equals_its_half_of_both(settings):
     both = settings(objective='inpainting')
     one = both.replace(objective=Inpainting(direction='audio_from_video'))
-    objective, model, inputs, masks, outcome = run(both)
-    alone = build_objective(one)(model, inputs, masks)
+    loss, model, inputs, masks, outcome = run(both)
+    alone = under(model, one)(inputs, masks)
     np.testing.assert_allclose(alone.predicted['audio'], outcome.predicted['audio'], atol=1e-6)
     np.testing.assert_allclose(
-        build_objective(one).losses(alone)['audio'], objective.losses(outcome)['audio'], rtol=1e-6
+        loss.by_modality(alone)['audio'], loss.by_modality(outcome)['audio'], rtol=1e-6
     )
 
 
 def test_a_mixture_is_the_weighted_sum_of_its_parts(settings):
     config = settings(objective=Mixture(weight=0.25))
-    mixture, model, inputs, masks, outcome = run(config)
-    losses = mixture.losses(outcome)
+    loss, model, inputs, masks, outcome = run(config)
+    losses = loss.by_modality(outcome)
     parts = {}
     for kind in ('joint', 'inpainting'):
-        objective = build_objective(config.replace(objective=kind))
-        parts[kind] = objective.losses(objective(model, inputs, masks))
+        part = under(model, config.replace(objective=kind))
+        parts[kind] = loss.by_modality(part(inputs, masks))
     for m in losses:
         expected = 0.75 * parts['joint'][m] + 0.25 * parts['inpainting'][m]
         np.testing.assert_allclose(losses[m], expected, rtol=1e-5)
@@ -124,20 +128,20 @@ def test_equation_1_by_hand(settings):
     predicted = tf.constant([[[1.0, 2.0], [0.0, 0.0]], [[1.0, 1.0], [3.0, 1.0]]])
     target = tf.zeros([2, 2, 2])
     indices = tf.constant([[0, 1], [1, 0]])
-    outcome = objectives.Reconstruction(
+    outcome = Reconstruction(
         *({'video': x, 'audio': x} for x in (predicted, target, indices)),
-        shares=dict.fromkeys(('video', 'audio'), objectives.equal_shares(indices)),
+        shares=dict.fromkeys(('video', 'audio'), tf.constant([0.5, 0.5])),
     )
     # errors 5, 0, 2, 10 of four tokens with two values each
-    mean = build_objective(settings()).losses(outcome)
+    mean = ReconstructionLoss(settings()).by_modality(outcome)
     assert float(mean['video']) == pytest.approx(17 / 8)
-    total = build_objective(settings(mean_over_patch=False)).losses(outcome)
+    total = ReconstructionLoss(settings(mean_over_patch=False)).by_modality(outcome)
     assert float(total['video']) == pytest.approx(17 / 4)
-    weighted = build_objective(settings(video_weight=2.0, audio_weight=0.5))
+    weighted = ReconstructionLoss(settings(video_weight=2.0, audio_weight=0.5))
     assert float(weighted.total({'video': 3.0, 'audio': 10.0})) == 11.0
     # the best constant is (1.25, 1): errors .0625 + 1, 1.5625 + 1, .0625 + 0, 3.0625 + 0
     other = outcome._replace(target=outcome.predicted)
-    constant = build_objective(settings()).mean_patch_losses(other, tf.ones([2]))
+    constant = ReconstructionLoss(settings()).of_mean_patch(other, tf.ones([2]))
     expected = [(1.0625 + 2.5625) / 4, (0.0625 + 3.0625) / 4]
     np.testing.assert_allclose(constant['audio'], expected)
 
@@ -158,7 +162,7 @@ def test_a_clip_that_fills_up_a_batch_counts_nothing(settings, dataset):
 def test_standardised_targets(settings):
     _, model, inputs, masks, outcome = run(settings())
     config = settings(standardise_targets=True)
-    standardised = build_objective(config)(model, inputs, masks)
+    standardised = under(model, config)(inputs, masks)
     for m in ('video', 'audio'):
         x = np.float64(outcome.target[m])
         expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
@@ -173,7 +177,7 @@ def test_pictures_of_standardised_predictions_are_in_the_units_of_the_input(sett
     patches = {m: patchify(x, config.inputs(m)) for m, x in inputs.items()}
     indices = {m: mask.masked for m, mask in masks.items()}
     perfect = {m: standardise(gather_tokens(patches[m], i)) for m, i in indices.items()}
-    outcome = objectives.Reconstruction(perfect, perfect, indices, {})
+    outcome = Reconstruction(perfect, perfect, indices, {})
     for picture in pictures(outcome, inputs, config).values():
         thirds = np.split(picture.astype(int), 3, axis=1)
         assert np.abs(thirds[2] - thirds[0]).max() <= 1
@@ -195,11 +199,11 @@ def test_one_modality_alone_goes_through_the_same_classes(settings):
 @pytest.mark.parametrize('objective', ['joint', 'inpainting', 'mixture'])
 def test_a_compiled_step_gives_the_eager_loss(settings, objective):
     config = settings(objective=objective)
-    objective_, model, inputs, masks, outcome = run(config)
+    loss, model, inputs, masks, outcome = run(config)
 
     @tf.function(jit_compile=True)
     def compiled(inputs):
-        return objective_.total(objective_.losses(objective_(model, inputs, masks)))
+        return loss.total(loss.by_modality(model(inputs, masks)))
 
-    expected = objective_.total(objective_.losses(outcome))
+    expected = loss.total(loss.by_modality(outcome))
     np.testing.assert_allclose(compiled(inputs), expected, rtol=1e-4)

@@ -17,7 +17,7 @@ from avmae_tf.config import (
     VideoSpec,
 )
 from avmae_tf.models.blocks import Block
-from avmae_tf.training.tasks import build_avmae, build_classifier
+from avmae_tf.models.builders import build_avmae, build_classifier
 
 SCHEDULE = ScheduleSpec(learning_rate=1, reference_batch_size=1, batch_size=1, epochs=1)
 VIDEO, AUDIO = 2 * 16 * 16 * 3, 16 * 16  # values of a patch

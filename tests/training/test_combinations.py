@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import AudioSpec, BackboneSpec, DecoderSpec, PretrainConfig, VideoSpec
+from avmae_tf.models.builders import blank_inputs
 from avmae_tf.training import devices
 from avmae_tf.training.optimizers import make_optimizer
-from avmae_tf.training.tasks import PretrainTask, blank_inputs
+from avmae_tf.training.tasks import PretrainTask
 
 OBJECTIVES = {
     'joint': 'joint',

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from avmae_tf.data.examples import parse_example
 from avmae_tf.data.inputs import testing_batches
+from avmae_tf.models.classifier import merge_views, view_averaged_logits
 from avmae_tf.training.checkpoints import describe_model, load_model
 from avmae_tf.training.export import describe_served, export_saved_model
-from avmae_tf.training.tasks import merge_views, view_averaged_logits
 from avmae_tf.training.warmup import WARMUP_FILE, to_wav
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import RunSpec
+from avmae_tf.models.builders import build_classifier
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
 from avmae_tf.training.export import export_saved_model
@@ -16,7 +17,7 @@ from avmae_tf.training.inspection import (
     is_model,
     is_run,
 )
-from avmae_tf.training.tasks import PretrainTask, build_classifier
+from avmae_tf.training.tasks import PretrainTask
 
 HEADS = {'noun': ('cup', 'knife', 'tap'), 'verb': ('cut', 'wash')}
 

@@ -270,7 +270,7 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 
 def test_mixup_reaches_the_loss_and_both_heads(finetune_config, dataset):
     from avmae_tf.config import AugmentSpec, Mixup
-    from avmae_tf.training.tasks import blank_inputs
+    from avmae_tf.models.builders import blank_inputs
 
     two_heads = dataset.replace(heads={'noun': ('a', 'b', 'c'), 'verb': ('x', 'y')})
     inputs = {

@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import SGD, Adam, ScheduleSpec
+from avmae_tf.models.builders import build_classifier
 from avmae_tf.training.optimizers import (
     layerwise_multipliers,
     make_optimizer,
     make_schedule,
     shrink_kernels,
 )
-from avmae_tf.training.tasks import build_classifier
 
 SPEC = ScheduleSpec(
     learning_rate=1.0, reference_batch_size=10, batch_size=10, epochs=10, warmup_epochs=2

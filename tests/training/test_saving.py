@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import RunSpec
+from avmae_tf.models.builders import build_classifier
 from avmae_tf.training import saving
 from avmae_tf.training.checkpoints import WEIGHTS, load_model, save_model
 from avmae_tf.training.saving import CheckpointManager, checkpoints_in
-from avmae_tf.training.tasks import build_classifier
 
 
 class Run:

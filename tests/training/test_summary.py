@@ -5,8 +5,8 @@ import math
 import pytest
 
 from avmae_tf.config import FINETUNE_RECIPES, PRETRAIN_RECIPES
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.training.summary import summarise
-from avmae_tf.training.tasks import build_avmae, build_classifier
 
 
 def rows(summary):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avmae_tf.config import MODALITIES, BackboneSpec, Early, Mid, Separate
+from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.training.image_vit import load_image_vit
-from avmae_tf.training.tasks import build_avmae, build_classifier
 from avmae_tf.training.warm_start import resize_positions, warm_start
 
 
