@@ -1,6 +1,5 @@
 """The graph: videos to a pushed classifier, the same for every runner."""
 
-from tfx.components.evaluator.component import Evaluator
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common.importer import Importer
@@ -14,6 +13,7 @@ from avmae_tf.data.heads import Classes
 from avmae_tf.training.checkpoints import source_fingerprint
 from avmae_tf.training.tasks import head_sizes
 from components.evaluation.config import eval_config
+from components.evaluator.component import Evaluator
 from components.finetuner.component import Finetuner
 from components.pretrainer.component import Pretrainer
 from components.pusher import executor as push_executor

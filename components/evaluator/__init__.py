@@ -1,0 +1,1 @@
+"""TFX's Evaluator, on whole records alone."""

@@ -1,0 +1,34 @@
+"""Reads the records that are evaluated once before TFMA does, which passes over what is missing."""
+
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator import executor
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import json_utils
+
+from avmae_tf.data.records import check_records, load_dataset
+
+
+class Executor(executor.Executor):
+    """TFX's executor, after a look at every shard."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ):
+        """Measures, compares with the baseline, and blesses.
+
+        Raises:
+            ValueError: a shard is damaged; it names the file.
+        """
+        examples = artifact_utils.get_single_instance(
+            input_dict[standard_component_specs.EXAMPLES_KEY]
+        )
+        dataset = load_dataset(examples.uri)
+        splits = json_utils.loads(exec_properties[standard_component_specs.EXAMPLE_SPLITS_KEY])
+        for split in splits:
+            check_records(examples.uri, dataset, split)
+        super().Do(input_dict, output_dict, exec_properties)
