@@ -16,7 +16,7 @@ from avmae_tf.data.records import check_sizes, damage_named
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
 from avmae_tf.training.saving import CheckpointManager
-from avmae_tf.training.tasks import SPLITS
+from avmae_tf.training.tasks import SPLITS, Task
 from avmae_tf.training.trainer import Trainer
 
 PICTURE_CLIPS = 4
@@ -29,7 +29,7 @@ class Diverged(console.Failed):
 
 @holds('run_folder')
 def train(
-    task,
+    task: Task,
     folder: str,
     run_folder: RunFolder,
     *,

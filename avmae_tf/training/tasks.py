@@ -3,11 +3,14 @@
 Shapes: B clips, V views, C classes.
 """
 
+import abc
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
+import tf_keras as keras
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig
+from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from avmae_tf.data import heads
 from avmae_tf.data.augment import mixup
 from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
@@ -24,30 +27,65 @@ SPLITS = ('train', 'eval')  # what is trained and tested on
 Scalars = dict[str, tf.Tensor]
 
 
-class PretrainTask:
+class Task(abc.ABC):
+    """What is trained, as one replica sees it; the trainer asks for nothing else."""
+
+    name: str
+    labelled: bool  # whether clips without a label are left out, of training and of tests
+    draws: bool  # whether there are pictures of reconstructions, as in Fig. 5
+    num_test_views: int = 1
+    num_test_crops: int = 1
+    train_names: tuple[str, ...]  # of the scalars of `train_loss`
+    test_names: tuple[str, ...]  # of those of `test_scalars`
+
+    def __init__(self, config: TrainingConfig, dataset: Dataset):
+        self.config = config
+        self.dataset = dataset
+
+    def prepare(self, folder: str) -> str:
+        """Looks at the records in `folder` before training; returns what is to be said of them.
+
+        Raises:
+            ValueError: they cannot be trained on.
+        """
+        return ''
+
+    @abc.abstractmethod
+    def build(self) -> keras.layers.Layer:
+        """A new model with all its variables."""
+
+    def trainables(self, model: keras.layers.Layer) -> list[tf.Variable]:
+        """The variables that are trained."""
+        return model.trainable_variables
+
+    @abc.abstractmethod
+    def train_loss(self, model, batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
+        """What is minimised, a scalar, and the scalars that are logged; `seed` is [2]."""
+
+    def prepare_gradients(self, model, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """Gradients, already averaged over replicas, as the optimizer is to get them."""
+        return gradients
+
+    @abc.abstractmethod
+    def test_scalars(self, model, batch) -> Scalars:
+        """Figures of each clip [B]; their means over clips of 'weight' 1 are logged."""
+
+
+class PretrainTask(Task):
     """Masked reconstruction of unlabelled clips (Sec. 3.4)."""
 
     name = 'pretrain'
-    labelled = False  # all clips will do
-    num_test_views = num_test_crops = 1
-    draws = True  # pictures of reconstructions, as in Fig. 5
+    labelled = False
+    draws = True
 
     def __init__(self, config: PretrainConfig, dataset: Dataset):
-        self.config = config
-        self.dataset = dataset
+        super().__init__(config, dataset)
         self.losses = ReconstructionLoss(config)
         self.train_names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
         self.test_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
 
-    def prepare(self, folder: str) -> str:
-        """What is to be said of the records before training; nothing."""
-        return ''
-
     def build(self) -> AVMAE:
         return build_avmae(self.config)
-
-    def trainables(self, model: AVMAE) -> list[tf.Variable]:
-        return model.trainable_variables
 
     def reconstruct(self, model: AVMAE, inputs, seed):
         """The model's reconstruction under masks drawn from `seed` [2]."""
@@ -59,9 +97,6 @@ class PretrainTask:
         losses = self.losses.by_modality(self.reconstruct(model, batch, seed))
         loss = self.losses.total(losses)
         return loss, {'loss': loss, **{f'loss_{m}': x for m, x in losses.items()}}
-
-    def prepare_gradients(self, model: AVMAE, gradients):
-        return gradients
 
     def test_scalars(self, model: AVMAE, batch) -> Scalars:
         """Losses [B] on held-out clips, beside those of predicting the mean patch."""
@@ -103,17 +138,16 @@ def head_sizes(config: FinetuneConfig, classes: heads.Classes) -> dict[str, int]
     return sizes
 
 
-class FinetuneTask:
+class FinetuneTask(Task):
     """Classification of labelled clips (Sec. 4.1)."""
 
     name = 'finetune'
-    labelled = True  # others are left out, of training and of tests
+    labelled = True
     draws = False
 
     def __init__(self, config: FinetuneConfig, dataset: Dataset):
+        super().__init__(config, dataset)
         self.heads = head_sizes(config, dataset.heads)
-        self.config = config
-        self.dataset = dataset
         self.num_test_views = config.num_views
         self.num_test_crops = config.num_crops
         self.train_names = ('loss', *self._names('top1'))

@@ -13,6 +13,7 @@ from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices
 from avmae_tf.training.optimizers import make_optimizer, make_schedule, shrink_kernels
 from avmae_tf.training.saving import not_finite
+from avmae_tf.training.tasks import Task
 
 # Nothing here branches on tensors, and converting every layer takes most of a minute.
 without_autograph = tf.autograph.experimental.do_not_convert
@@ -21,7 +22,7 @@ without_autograph = tf.autograph.experimental.do_not_convert
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     """One task on one strategy: the step of training and the step of testing."""
 
-    def __init__(self, task, folder: str, strategy, run: RunSpec):
+    def __init__(self, task: Task, folder: str, strategy, run: RunSpec):
         self.task = task
         self.folder = folder
         self.strategy = strategy
