@@ -72,11 +72,7 @@ def _embedding(name: str, layer) -> Table:
 
 
 def named_stacks(fusion, spec, modalities, name: str, suffixes) -> Iterator[tuple[str, Stack]]:
-    """Their name of every stack of a fusion, beside the stack.
-
-    Raises:
-        ValueError: a fusion that the authors' code does not have here.
-    """
+    """Their name of every stack of a fusion, beside it; ValueError for one that they have not."""
     match spec:
         case config.Early() | config.Shared():
             yield name, fusion.stages[0].stack_of(modalities[0])
@@ -85,6 +81,8 @@ def named_stacks(fusion, spec, modalities, name: str, suffixes) -> Iterator[tupl
                 yield f'{name}{suffixes[m]}', fusion.stages[0].stack_of(m)
             if isinstance(spec, config.Mid):
                 yield f'{name}_concat', fusion.stages[1].stack_of(modalities[0])
+        case _:
+            raise ValueError(f"the authors' code has no fusion {spec.kind!r} here")
 
 
 def _mbt_blocks(model: Classifier) -> Iterator[tuple[str, Block]]:

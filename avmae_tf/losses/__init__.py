@@ -1,1 +1,1 @@
-"""What is minimised: Eq. 1 of the paper, its objectives, and classification losses."""
+"""What is minimised: Eq. 1 of the paper, and classification losses."""

@@ -5,6 +5,10 @@ A fusion maps a mapping of modality to tokens [B, N, D] to one of the same shape
 and after them: all that a warm start and a layer-wise learning rate need to know.
 """
 
+import dataclasses
+import functools
+from collections.abc import Iterable
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -89,10 +93,38 @@ class Fusion(keras.layers.Layer):
         return tokens
 
 
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a fusion of one backbone is made of."""
+
+    backbone: BackboneSpec
+    modalities: tuple[str, ...]
+    normalise: bool  # whether it ends in a norm
+    name: str
+    block_options: dict  # of Block
+
+    @property
+    def depth(self) -> int:
+        return self.backbone.num_layers
+
+    def blocks(self, start: int, stop: int, prefix: str = '') -> list[Block]:
+        """Blocks `start` to `stop` of the backbone, newly made."""
+        return [
+            Block(self.backbone, i, name=f'{prefix}block_{i}', **self.block_options)
+            for i in range(start, stop)
+        ]
+
+    def stack(self, name: str, start: int = 0, stop: int | None = None) -> Stack:
+        """Blocks and a norm; the last of the backbone have it only if the fusion ends in one."""
+        stop = self.depth if stop is None else stop
+        normalise = self.normalise or stop < self.depth
+        return Stack(self.blocks(start, stop), normalise=normalise, name=name)
+
+
 def build_fusion(
-    spec,
+    spec: config.Fusion,
     backbone: BackboneSpec,
-    modalities,
+    modalities: Iterable[str],
     *,
     normalise: bool = True,
     name: str,
@@ -102,32 +134,39 @@ def build_fusion(
 
     `block_options` are those of Block.
     """
-    depth = backbone.num_layers
+    return fusion_of(spec, Parts(backbone, tuple(modalities), normalise, name, block_options))
 
-    def blocks(start, stop, prefix=''):
-        return [
-            Block(backbone, i, name=f'{prefix}block_{i}', **block_options)
-            for i in range(start, stop)
-        ]
 
-    def stack(name, start=0, stop=depth):
-        return Stack(blocks(start, stop), normalise=normalise or stop < depth, name=name)
+@functools.singledispatch
+def fusion_of(spec: config.Fusion, parts: Parts) -> keras.layers.Layer:
+    """The layer of a kind of fusion; a new kind registers its own."""
+    raise TypeError(f'no layers are defined for the fusion {spec.kind!r}')
 
-    match spec:
-        case config.Early():
-            stages = [Joint(stack('joint'))]
-        case config.Shared():
-            tied = stack('tied')
-            stages = [Streams({m: tied for m in modalities})]
-        case config.Separate():
-            stages = [Streams({m: stack(m) for m in modalities})]
-        case config.Mid(fused_layers=fused):
-            split = depth - fused
-            stages = [
-                Streams({m: stack(m, 0, split) for m in modalities}),
-                Joint(stack('joint', split)),
-            ]
-        case config.Bottleneck():
-            streams = {m: blocks(0, depth, f'{m}_') for m in modalities}
-            return BottleneckFusion(spec, backbone.width, streams, name=name)
-    return Fusion(stages, name=name)
+
+@fusion_of.register
+def _(spec: config.Early, parts: Parts):
+    return Fusion([Joint(parts.stack('joint'))], name=parts.name)
+
+
+@fusion_of.register
+def _(spec: config.Shared, parts: Parts):
+    tied = parts.stack('tied')
+    return Fusion([Streams({m: tied for m in parts.modalities})], name=parts.name)
+
+
+@fusion_of.register
+def _(spec: config.Separate, parts: Parts):
+    return Fusion([Streams({m: parts.stack(m) for m in parts.modalities})], name=parts.name)
+
+
+@fusion_of.register
+def _(spec: config.Mid, parts: Parts):
+    split = parts.depth - spec.fused_layers
+    apart = Streams({m: parts.stack(m, 0, split) for m in parts.modalities})
+    return Fusion([apart, Joint(parts.stack('joint', split))], name=parts.name)
+
+
+@fusion_of.register
+def _(spec: config.Bottleneck, parts: Parts):
+    streams = {m: parts.blocks(0, parts.depth, f'{m}_') for m in parts.modalities}
+    return BottleneckFusion(spec, parts.backbone.width, streams, name=parts.name)

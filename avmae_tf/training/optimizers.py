@@ -36,6 +36,8 @@ def make_optimizer(spec: Adam | SGD, schedule) -> keras.optimizers.legacy.Optimi
             )
         case SGD(momentum=momentum):
             return keras.optimizers.legacy.SGD(schedule, momentum=momentum)
+        case _:
+            raise TypeError(f'no such optimizer: {spec!r}')
 
 
 def layerwise_multipliers(model: Classifier, decay: float) -> list[float]:
