@@ -25,6 +25,7 @@ from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder
 from avmae_tf.training.export import export_saved_model
 from avmae_tf.training.tasks import FinetuneTask
+from avmae_tf.training.warmup import to_wav
 from beam_jobs.media import decode_clip
 from components.evaluation.analysis import read_left_out
 
@@ -264,13 +265,12 @@ def test_events_of_a_long_clip_are_those_of_its_windows(served, tmp_path):
     synthetic.write_clips(tmp_path, num_train=0, num_eval=1, style=style)
     (path,) = tmp_path.glob('eval/*.mp4')
     clip = decode_clip(path, MEDIA)
-    samples = clip.waveform.astype(np.float32) / 32768
 
     def classes(start):
         answer = served.model.signatures['clips'](
             frames=tf.constant([clip.frames[start * 8 : start * 8 + 80]]),
             frames_per_second=tf.constant([8.0]),
-            waveform=tf.constant(samples[None, start * RATE_HZ : (start + 10) * RATE_HZ]),
+            audio=tf.constant([to_wav(clip.waveform[start * RATE_HZ : (start + 10) * RATE_HZ])]),
         )
         return [f'event{i}' for i in answer['scores'][0].numpy().argmax(axis=-1)]
 

@@ -43,7 +43,8 @@ def first_broken(*rules) -> tf.Tensor:
         return found
 
     # Written only where there is something to say: the input pipeline would feel it.
-    return tf.cond(tf.reduce_all([holds for holds, *_ in rules]), lambda: '', sentence)
+    nothing = tf.constant('')
+    return tf.cond(tf.reduce_all([holds for holds, *_ in rules]), lambda: nothing, sentence)
 
 
 def _text(part: tf.Tensor) -> tf.Tensor:

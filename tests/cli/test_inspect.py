@@ -141,7 +141,10 @@ def test_a_model_is_described_without_its_memory():
         ((), 'give one of PATH, --model and --recipe'),
         (('records', '--model', 'base'), 'give one of PATH, --model and --recipe'),
         (('--model', 'vast'), "backbone must be one of ['base', 'huge'"),
-        (('--model', 'base', '--encoder', 'middle'), 'encoder: Input tag'),
+        (
+            ('--model', 'base', '--encoder', 'middle'),
+            'encoder: kind must be one of early, separate, shared, mid',
+        ),
         (('--model', 'base', '--encoder', 'bottleneck'), 'needs --classes'),
         (('--model', 'base', '--encoder', 'separate', '--decoder', 'separate'), 'Sec. 3.3'),
         (('--model', 'base', '--classes', '9', '--decoder', 'mid'), '--decoder is of autoencoders'),

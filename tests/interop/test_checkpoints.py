@@ -24,6 +24,7 @@ from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.builders import blank_inputs, build_avmae, build_classifier
 from avmae_tf.models.classifier import mean_logits
 from avmae_tf.training.checkpoints import load_model
+from avmae_tf.training.warmup import to_wav
 
 
 def pack(value) -> bytes:
@@ -210,7 +211,7 @@ def test_import_scenic_serves_a_classifier(tmp_path, finetune_config):
     embedding = signature(
         frames=tf.fill([1, 8], jpeg),
         frames_per_second=tf.constant([8.0]),
-        waveform=tf.zeros([1, 16_000]),
+        audio=tf.constant([to_wav(np.zeros(16_000, np.int16))]),
     )['embedding']
     assert embedding.shape == (1, 64)
     names.write_text('dog\n')

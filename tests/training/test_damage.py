@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from avmae_tf.cli import cli
 from avmae_tf.cli.failures import explain
+from avmae_tf.config import MediaSpec
 from avmae_tf.data.records import Dataset
 from avmae_tf.models.builders import build_avmae
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
@@ -15,10 +16,8 @@ from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
 
 @pytest.fixture(scope='module')
 def model(pretrain_config, tmp_path_factory) -> Path:
-    from conftest import MEDIA
-
     folder = tmp_path_factory.mktemp('model') / 'model'
-    dataset = Dataset(media=MEDIA, splits={}, fingerprint='')
+    dataset = Dataset(media=MediaSpec(), splits={}, fingerprint='')
     save_model(str(folder), build_avmae(pretrain_config), dataset)
     return folder
 
