@@ -1,5 +1,6 @@
 """What earlier versions wrote is read, and what they were killed at goes on."""
 
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, RunState, load_model, model_fingerprint
 from avmae_tf.training.export import export_saved_model
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
+from components.evaluation.analysis import analyse
 
 ARCHIVES = sorted((Path(__file__).parent / 'earlier').glob('*.tar.xz'))
 
@@ -75,3 +77,13 @@ def test_a_killed_run_goes_on_from_its_checkpoint(folder, kind):
     assert said[0] == f'{kind}: resumed from step 2 of 8'
     assert np.isfinite(scalars['loss'])
     assert load_model(run_folder.model).config == task.config
+
+
+def test_an_earlier_export_is_not_measured_on_frames_of_another_size(folder, tmp_path):
+    records = shutil.copytree(folder / 'records', tmp_path / 'records')
+    described = (records / 'dataset.json').read_text()
+    (records / 'dataset.json').write_text(
+        described.replace('"shorter_side_px": 32', '"shorter_side_px": 64')
+    )
+    with pytest.raises(ValueError, match=r'records of 64 px, and .*served, .* only those of 32 px'):
+        analyse(str(folder / 'served'), str(records), 'eval', str(tmp_path / 'report'))

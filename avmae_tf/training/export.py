@@ -4,6 +4,7 @@ import os
 import re
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from avmae_tf.data.files import read_settings, write_text
 from avmae_tf.data.locks import held
@@ -13,8 +14,9 @@ from avmae_tf.training.checkpoints import (
     describe_model,
     load_model,
 )
+from avmae_tf.training.identity import SAVED_MODEL_FILE
 from avmae_tf.training.publish import appearing, clear_leftovers, is_complete, versions_in
-from avmae_tf.training.serving import ServedClassifier
+from avmae_tf.training.serving import RECORD_SIGNATURE, ServedClassifier
 from avmae_tf.training.warmup import write_warmup
 
 DESCRIPTION_FILE = f'assets.extra/{MODEL_FILE}'  # what it was exported from
@@ -59,3 +61,10 @@ def describe_served(folder: str) -> ModelDescription:
             f'{folder}: not a SavedModel of `avmae export` ({DESCRIPTION_FILE} is missing)'
         )
     return read_settings(path, ModelDescription, 'export the model again')
+
+
+def record_outputs(folder: str) -> set[str]:
+    """Names of what the SavedModel in `folder` answers to records."""
+    with tf.io.gfile.GFile(os.path.join(folder, SAVED_MODEL_FILE), 'rb') as f:
+        model = saved_model_pb2.SavedModel.FromString(f.read())
+    return set(model.meta_graphs[0].signature_def[RECORD_SIGNATURE].outputs)

@@ -10,11 +10,13 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tf_example_record
 
+from avmae_tf.config import MediaSpec
 from avmae_tf.data.heads import HEADS, Classes
 from avmae_tf.data.labelled import check_one_label, count_labels
 from avmae_tf.data.locks import holds
 from avmae_tf.data.records import check_records, load_dataset
-from avmae_tf.training.export import describe_served, latest_version
+from avmae_tf.training.export import describe_served, latest_version, record_outputs
+from avmae_tf.training.serving import ERROR
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
 from components.evaluation.measures import Undefined
 from components.evaluation.metrics import LEFT_OUT, REASON
@@ -61,6 +63,7 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dic
     saved_model = latest_version(saved_model)
     dataset, served = load_dataset(folder), describe_served(saved_model)
     _check_classes(dataset.heads, served.heads, folder)
+    _check_size(dataset.media, served.media, folder, saved_model)
     num_clips = dataset.num_examples(split)
     check_records(folder, dataset, split)  # TFMA passes over what is missing
     dataset = count_labels(folder, dataset, [split])
@@ -83,6 +86,16 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dic
             )
         )
     return read_metrics(report), num_clips - dataset.num_examples(split, labelled=True)
+
+
+def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: str):
+    """Models of earlier exports take frames as large as those that they were trained on alone."""
+    sides = ours.stored_side_px, models.stored_side_px
+    if sides[0] != sides[1] and ERROR not in record_outputs(saved_model):
+        raise ValueError(
+            f'{folder}: records of {sides[0]} px, and {saved_model}, which an earlier version '
+            f'exported, reads only those of {sides[1]} px; export the model again'
+        )
 
 
 def _check_classes(ours: Classes, models: Classes, folder: str):
