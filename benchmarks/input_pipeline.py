@@ -27,7 +27,7 @@ SECONDS, RATE = 10.0, 8.0
 HEIGHT, WIDTH = 256, 456  # as most videos are wide
 # Few clips drawn, each stored many times: more than the window that is shuffled, as in production.
 DRAWN, SHARDS, IN_SHARD = 4, 8, 64
-TARGET = 1.3
+TARGET = 1.45
 CLIPS_PER_SECOND = 70  # of a core, at least
 
 
