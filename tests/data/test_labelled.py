@@ -157,7 +157,8 @@ def test_pretraining_takes_all_clips(folder, counted, pretrain_config):
 def test_records_that_cannot_be_measured_are_refused(
     records, tmp_path, monkeypatch, finetune_config, labels, message
 ):
-    served = SimpleNamespace(heads={'label': CLASSES}, finetune=finetune_config)
+    media = load_dataset(records).media
+    served = SimpleNamespace(heads={'label': CLASSES}, finetune=finetune_config, media=media)
     monkeypatch.setattr(analysis, 'latest_version', lambda path: path)
     monkeypatch.setattr(analysis, 'describe_served', lambda path: served)
     data = relabelled(records, tmp_path / 'data', labels, ('eval',))
