@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TextIO
 
-from avmae_tf.data.files import exists, is_folder, open_text
+from avmae_tf.storage import exists, is_folder, open_text
 from beam_jobs.videos import File, VideoIndex
 
 

@@ -15,7 +15,7 @@ from av.format import Flags
 from av.stream import Discard, Disposition
 
 from avmae_tf.config import AUDIO, MODALITIES, VIDEO, MediaSpec
-from avmae_tf.data.files import open_binary
+from avmae_tf.storage import open_binary
 from beam_jobs.channels import in_order, settle
 from beam_jobs.joins import Offsets, find_offsets, shifted
 from beam_jobs.reasons import SECOND_US, Reason, UnusableClip

@@ -5,7 +5,7 @@ OUT/Split-*/clips-*    the records
 OUT/set_aside.csv      clips that could not be used: key, path, reason, detail
 OUT/noted.csv          clips that were used, but are silent, cut short and so on: key, path, status
 OUT/report.json        counts
-OUT/plan.json          what was promised before (beam_jobs.plan_report)
+OUT/plan.json          what was promised before (beam_jobs.manifest_report)
 """
 
 import collections
@@ -22,13 +22,13 @@ import apache_beam as beam
 import tensorflow as tf
 
 from avmae_tf.config import ClipLimits, MediaSpec
+from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.examples import EXAMPLE
-from avmae_tf.data.files import check_folder, is_remote, write_text, written
 from avmae_tf.data.locks import holds
-from avmae_tf.data.records import Dataset, Shard, save_dataset
+from avmae_tf.storage import check_folder, is_remote, write_text, written
 from beam_jobs import video_to_examples
+from beam_jobs.manifest_report import report_of
 from beam_jobs.manifests import Manifest
-from beam_jobs.plan_report import report as plan_report
 from beam_jobs.runners import local_pipeline
 from beam_jobs.shards import (
     NOTED_FIELDS,
@@ -106,7 +106,7 @@ def convert(
     job = job_of(manifest, media, record_format, limits)
     _claim(out, plans, job)
     _clear(os.path.join(out, WORK))
-    write_text(os.path.join(out, PLAN_FILE), plan_report(manifest).to_json())
+    write_text(os.path.join(out, PLAN_FILE), report_of(manifest).to_json())
     tasks = write_tasks(out, plans, job)
     with _watched(out, plans, progress), make_pipeline() as pipeline:
         _ = pipeline | beam.Create(tasks) | VideoToExamples(out, job)

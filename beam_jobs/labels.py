@@ -4,7 +4,7 @@ import difflib
 import functools
 from collections.abc import Mapping, Sequence
 
-from avmae_tf.data.heads import EVENT
+from avmae_tf.config.heads import EVENT
 from beam_jobs.manifests import LABEL_SEPARATOR
 
 _QUOTES = ((r'[\x{2018}-\x{201B}\x{2032}]', "'"), (r'[\x{201C}-\x{201F}\x{2033}]', '"'))

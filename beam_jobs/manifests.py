@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from avmae_tf.data.files import NAME_ERRORS, open_text, to_bytes, write_text, written
+from avmae_tf.storage import NAME_ERRORS, open_text, to_bytes, write_text, written
 
 ROWS_FILE, HEADS_FILE, VIDEOS_FILE = 'rows.csv', 'heads.json', 'videos.json'
 LABEL_SEPARATOR = '|'

@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.examples import EXAMPLE
-from avmae_tf.data.files import NAME_ERRORS, to_bytes, written
+from avmae_tf.storage import NAME_ERRORS, to_bytes, written
+from beam_jobs.manifest_report import record_bytes
 from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
-from beam_jobs.plan_report import record_bytes
 
 SHARD_BYTES = 256 * 2**20
 MIN_SHARDS = 4  # of a split: what keeps a few workers busy

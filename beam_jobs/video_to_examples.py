@@ -17,8 +17,8 @@ from apache_beam.metrics import Metrics
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.examples import write_example
-from avmae_tf.data.files import to_unicode, write_text
 from avmae_tf.data.labelled import has_several, is_labelled
+from avmae_tf.storage import to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
 from beam_jobs.shards import (

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from avmae_tf.config import MODALITIES
-from avmae_tf.data.files import is_folder, is_remote
+from avmae_tf.storage import is_folder, is_remote
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, Row
 
 

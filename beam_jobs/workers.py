@@ -22,7 +22,7 @@ from multiprocessing import context, popen_forkserver, spawn
 import pebble
 
 from avmae_tf.config import ClipLimits, MediaSpec
-from avmae_tf.data.files import is_remote
+from avmae_tf.storage import is_remote
 from beam_jobs import container
 from beam_jobs.media import Clip, Wanted, decode_wanted
 from beam_jobs.reasons import Reason, UnusableClip

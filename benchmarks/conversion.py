@@ -14,7 +14,7 @@ import tensorflow as tf
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.synthetic import ClipStyle, draw_clip, encode_mp4
 from beam_jobs.convert import convert
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Manifest
 from beam_jobs.runners import local_pipeline
 from beam_jobs.shards import job_of, plan_shards
@@ -71,7 +71,7 @@ def compare_all(folder: Path) -> list[Comparison]:
     write_video(videos / '0.mp4')
     for number in range(1, VIDEOS):
         shutil.copy(videos / '0.mp4', videos / f'{number}.mp4')
-    manifest = plan_dataset(str(videos))
+    manifest = build_manifest(str(videos))
     names = [f'{number}.mp4' for number in range(4)]  # that hundredths of a second make no odds
 
     def fresh() -> Path:

@@ -18,8 +18,8 @@ def measure() -> dict[str, float]:
     import tensorflow as tf
 
     from avmae_tf.config import FINETUNE_RECIPES
-    from avmae_tf.data.heads import LABEL
-    from avmae_tf.data.records import Dataset
+    from avmae_tf.config.heads import LABEL
+    from avmae_tf.data.dataset import Dataset
     from avmae_tf.models.builders import blank_inputs
     from avmae_tf.training.optimizers import make_optimizer
     from avmae_tf.training.tasks import FinetuneTask

@@ -15,10 +15,10 @@ from avmae_tf.config import (
     PretrainConfig,
     VideoSpec,
 )
+from avmae_tf.config.heads import LABEL
+from avmae_tf.data.dataset import Dataset, Shard
 from avmae_tf.data.examples import write_example
-from avmae_tf.data.heads import LABEL
 from avmae_tf.data.inputs import training_batches
-from avmae_tf.data.records import Dataset, Shard
 from avmae_tf.data.synthetic import CLASSES, ClipStyle, draw_clip
 from benchmarks.measure import Comparison, compare
 

@@ -19,7 +19,7 @@ from avmae_tf.config import (
     read_yaml,
     resolve_recipe,
 )
-from avmae_tf.data.files import is_remote, open_text
+from avmae_tf.storage import is_remote, open_text
 from beam_jobs import datasets
 from components.evaluation.config import Gate
 

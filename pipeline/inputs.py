@@ -2,11 +2,11 @@
 
 import os
 
-from avmae_tf.data.files import exists, open_text, write_text
-from avmae_tf.data.heads import EVENT
+from avmae_tf.config.heads import EVENT
 from avmae_tf.data.labelled import is_labelled
+from avmae_tf.storage import exists, open_text, write_text
 from avmae_tf.training.tasks import SPLITS
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Manifest, read_manifest, write_manifest
 from components.evaluation.config import label_schema
 from pipeline.config import PipelineConfig
@@ -21,7 +21,7 @@ def write_inputs(config: PipelineConfig) -> Manifest:
         ValueError: the clips cannot be planned, have several labels under a softmax, or none where
             they are needed.
     """
-    manifest = plan_dataset(
+    manifest = build_manifest(
         config.data.videos,
         config.data.annotations,
         name=config.data.dataset,

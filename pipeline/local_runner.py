@@ -19,8 +19,8 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.utils import path_utils
 
 from avmae_tf import console
-from avmae_tf.data.files import is_remote
 from avmae_tf.data.locks import held
+from avmae_tf.storage import is_remote
 from components.pusher.executor import push
 from pipeline.config import PipelineConfig
 from pipeline.inputs import write_inputs

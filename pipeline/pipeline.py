@@ -9,7 +9,7 @@ from tfx.proto import pusher_pb2
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing, Schema
 
-from avmae_tf.data.heads import Classes
+from avmae_tf.config.heads import Classes
 from avmae_tf.training.checkpoints import source_fingerprint
 from avmae_tf.training.tasks import head_sizes
 from components.evaluation.config import eval_config

@@ -74,16 +74,16 @@ def clips(tmp_path_factory):
 def records(clips, tmp_path_factory) -> str:
     """A folder of records of `clips`: four shards to train on."""
     from beam_jobs.convert import convert
-    from beam_jobs.datasets import plan_dataset
+    from beam_jobs.datasets import build_manifest
 
     out = str(tmp_path_factory.mktemp('records') / 'out')
-    convert(plan_dataset(str(clips.parent), str(clips)), out, MEDIA)
+    convert(build_manifest(str(clips.parent), str(clips)), out, MEDIA)
     return out
 
 
 @pytest.fixture(scope='session')
 def dataset(records):
-    from avmae_tf.data.records import load_dataset
+    from avmae_tf.data.dataset import load_dataset
 
     return load_dataset(records)
 

@@ -9,8 +9,8 @@ import pytest
 
 from avmae_tf.cli.served import ServedModel
 from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
-from avmae_tf.data.inputs import testing_batches, training_batches
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.dataset import load_dataset
+from avmae_tf.data.inputs import eval_batches, training_batches
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, RunState, load_model, model_fingerprint
 from avmae_tf.training.export import export_saved_model
@@ -51,7 +51,7 @@ def test_records_are_read_to_the_last_clip(folder):
     path = str(folder / 'records')
     dataset = load_dataset(path)
     config = load_model(str(folder / 'finetune/model')).config
-    batches = testing_batches(path, dataset, config, batch_size=3, num_views=1)
+    batches = eval_batches(path, dataset, config, batch_size=3, num_views=1)
     weights = np.concatenate([batch['weight'] for batch in batches])
     assert weights.sum() == dataset.num_examples('eval') == 8
     batch = next(iter(training_batches(path, dataset, config, batch_size=4)))

@@ -19,8 +19,8 @@ from avmae_tf.cli.served import ServedModel, runs
 from avmae_tf.cli.train import evaluate
 from avmae_tf.config import AudioSpec, BackboneSpec, MediaSpec, RunSpec, VideoSpec
 from avmae_tf.data import examples, synthetic
+from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.inputs import one_hot
-from avmae_tf.data.records import Dataset, Shard, save_dataset
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder
 from avmae_tf.training.export import export_saved_model

@@ -118,10 +118,10 @@ def convert(
 
     Options of Apache Beam follow after `--`.
     """
-    from avmae_tf.cli import plans
+    from avmae_tf.cli import manifest_tables
     from avmae_tf.config import MODALITIES, ClipLimits, MediaSpec
-    from beam_jobs.datasets import plan_dataset
-    from beam_jobs.plan_report import report as report_of
+    from beam_jobs.datasets import build_manifest
+    from beam_jobs.manifest_report import report_of
 
     if not (out or dry_run):
         raise click.UsageError('--out is needed, or --dry-run')
@@ -136,7 +136,7 @@ def convert(
     limits = ClipLimits(
         seconds=clip_seconds, cpu_seconds=clip_cpu_seconds, memory_mb=clip_memory_mb
     )
-    manifest = plan_dataset(
+    manifest = build_manifest(
         videos,
         annotations,
         name=name,
@@ -144,14 +144,16 @@ def convert(
         required=required,
         allow_outside=allow_outside,
     )
-    plan = report_of(manifest)
-    plans.show(plan)
-    if plan.unread.count:
-        names = ', '.join(plan.unread.first)
-        console.say(f'  skipped {plan.unread.count:,} below {videos} that cannot be read: {names}')
+    promised = report_of(manifest)
+    manifest_tables.show(promised)
+    if promised.unread.count:
+        names = ', '.join(promised.unread.first)
+        console.say(
+            f'  skipped {promised.unread.count:,} below {videos} that cannot be read: {names}'
+        )
     if dry_run:
         if as_json:
-            console.echo(*plan.to_json().split('\n'))
+            console.echo(*promised.to_json().split('\n'))
         return
 
     from beam_jobs.convert import convert as convert_manifest

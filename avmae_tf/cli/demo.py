@@ -44,8 +44,8 @@ def demo(workdir: str, min_top1: float):
     Videos, records, masked pretraining, finetuning, evaluation, gate, push; then the pushed model
     names clips that it has never seen. A second run takes from the cache what has not changed.
     """
-    from avmae_tf.data.files import is_remote
     from avmae_tf.data.locks import held
+    from avmae_tf.storage import is_remote
 
     if is_remote(workdir):
         raise ValueError(f'--workdir must be a folder of this machine, got {workdir}')
@@ -86,7 +86,7 @@ def _demo(workdir: Path, settings: Path, started: float):
     synthetic.write_clips(unseen, num_train=0, num_eval=len(synthetic.CLASSES), seed=UNSEEN_SEED)
     clip_seconds = time.monotonic() - started
 
-    from avmae_tf.cli.runs import run_pipeline
+    from avmae_tf.cli.pipelines import run_pipeline
 
     outcome = run_pipeline(str(settings))
     pictures = _draw(outcome, workdir)
@@ -107,7 +107,7 @@ def _demo(workdir: Path, settings: Path, started: float):
 def _draw(outcome, workdir: Path) -> list[str]:
     """The three pictures of a run; returns their paths."""
     from avmae_tf.cli import figures
-    from avmae_tf.data.records import load_dataset
+    from avmae_tf.data.dataset import load_dataset
 
     logs = {
         name: outcome.node(name).outputs['Model'].custom_properties['logs'].string_value

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing import directory_watcher, event_file_loader, io_wrapper
 
-from avmae_tf.data.files import replaced
+from avmae_tf.storage import replaced
 
 INK, FAINT, COLOURS = '#1f2933', '#cbd2d9', ('#2f6fbb', '#d9822b', '#3a9d6e')
 

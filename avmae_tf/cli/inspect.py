@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from avmae_tf import console
-from avmae_tf.data.files import is_folder
+from avmae_tf.storage import is_folder
 
 SHEET_CLIPS = 8
 
@@ -64,14 +64,14 @@ def inspect(path, model, recipe, encoder, decoder, modalities, classes, out, cli
         found = read_records(path, out, clips or SHEET_CLIPS) if out else viewer.read(path)
         show = viewer.show
     else:
-        from avmae_tf.cli import planned
+        from avmae_tf.cli import recipes
         from avmae_tf.cli.tables import show_model as show
         from avmae_tf.training.summary import summarise
 
         if model:
-            settings = planned.settings_of(model, encoder, decoder, modalities, classes)
+            settings = recipes.settings_of(model, encoder, decoder, modalities, classes)
         else:
-            settings = planned.recipe_of(recipe, classes)
+            settings = recipes.recipe_of(recipe, classes)
         found = summarise(settings, {'label': classes} if classes else None)
     if as_json:
         console.echo(*json.dumps(found, indent=2).split('\n'))
@@ -132,6 +132,6 @@ def read_records(path: str, out: str | None = None, clips: int = 0) -> dict:
 
 
 def show_records(summary: dict):
-    from avmae_tf.cli import surveys
+    from avmae_tf.cli import survey_lines
 
-    console.echo(*surveys.lines(summary))
+    console.echo(*survey_lines.lines(summary))

@@ -90,7 +90,7 @@ def _class_names(files: tuple[str, ...], count: int) -> dict[str, tuple[str, ...
     """The classes of each head, from [HEAD=]FILE with one name a line; numbers without a file."""
     if not files:
         return {'label': tuple(f'class {i}' for i in range(count))}
-    from avmae_tf.data.files import open_text
+    from avmae_tf.storage import open_text
 
     heads = {}
     for file in files:
@@ -125,7 +125,7 @@ def import_scenic(checkpoint, config, changes, classes, out, saved_model):
     """
     import tensorflow as tf
 
-    from avmae_tf.cli.train import read_settings
+    from avmae_tf.cli.recipes import read_recipe
     from avmae_tf.config import (
         FINETUNE_RECIPES,
         PRETRAIN_RECIPES,
@@ -133,8 +133,8 @@ def import_scenic(checkpoint, config, changes, classes, out, saved_model):
         MediaSpec,
         PretrainConfig,
     )
+    from avmae_tf.data.dataset import Dataset
     from avmae_tf.data.locks import held
-    from avmae_tf.data.records import Dataset
     from avmae_tf.interop import checkpoints
     from avmae_tf.models.builders import build_avmae, build_classifier
     from avmae_tf.training.checkpoints import save_model
@@ -148,12 +148,12 @@ def import_scenic(checkpoint, config, changes, classes, out, saved_model):
     if checkpoints.is_pretraining(arrays):
         if saved_model or classes:
             raise ValueError(f'{checkpoint}: is a pretrained encoder: it has no classes to serve')
-        settings = read_settings(config, PRETRAIN_RECIPES, changes, PretrainConfig)
+        settings = read_recipe(config, PRETRAIN_RECIPES, changes, PretrainConfig)
         model = build_avmae(settings)
     else:
         names = _class_names(classes, checkpoints.num_classes(arrays, checkpoint))
         dataset = dataset.replace(heads=names)
-        settings = read_settings(config, FINETUNE_RECIPES, changes, FinetuneConfig)
+        settings = read_recipe(config, FINETUNE_RECIPES, changes, FinetuneConfig)
         model = build_classifier(settings, {h: len(n) for h, n in dataset.heads.items()})
     checkpoints.import_parameters(model, arrays, checkpoint)
     with held(out, beside=True):

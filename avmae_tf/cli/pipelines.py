@@ -1,8 +1,42 @@
-"""`avmae pipeline`: the TFX pipeline on a runner of your choice."""
+"""`avmae pipeline`: the TFX pipeline on a runner of your choice, and how it ended."""
+
+import os
 
 import click
 
 from avmae_tf import console
+from avmae_tf.cli.failures import DEBUG, EXIT_BAD_INPUT, explain
+from avmae_tf.console import Failed
+
+
+def run_pipeline(path: str):
+    """Runs the pipeline of a YAML file locally and returns its outcome.
+
+    Raises:
+        Failed: a component failed, or the gate refused the model.
+    """
+    from avmae_tf.training import devices
+
+    devices.configure_cpu_devices()
+    from pipeline import local_runner
+    from pipeline.config import load_config
+
+    config = load_config(path)
+    try:
+        outcome = local_runner.run(config, console.say)
+    except Exception as error:
+        text, code = explain(error)
+        if os.environ.get(DEBUG) or code == EXIT_BAD_INPUT or isinstance(error, Failed):
+            raise
+        raise Failed(f'the pipeline failed: {text}; see {local_runner.log_path(config)}') from error
+    if not outcome.blessed:
+        why = '; '.join(map(str, outcome.shortfalls())) or 'it was not judged'
+        raise Failed(f'not pushed: {why}; report in {outcome.report}')
+    if config.gate.is_open:
+        console.say('the gate has no bounds: every model passes')
+    elif config.gate.max_loss_of_top1 is not None and not outcome.compared:
+        console.say('the gate had nothing to compare with: no other model has passed it before')
+    return outcome
 
 
 @click.group()
@@ -18,7 +52,6 @@ def pipeline():
 )  # fmt: skip
 def run(path, runner):
     """Run what the cache does not serve; exit code 1 if the gate refuses the model."""
-    from avmae_tf.cli.runs import run_pipeline
     from avmae_tf.data.labelled import say_left_out
 
     outcome = run_pipeline(path)

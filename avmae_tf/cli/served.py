@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO
-from avmae_tf.data.heads import EVENT, EVENT_SECONDS, NOUN, VERB
+from avmae_tf.config.heads import EVENT, EVENT_SECONDS, NOUN, VERB
 from avmae_tf.data.sound import INT16_SCALE
 from avmae_tf.training.damage import reading
 from avmae_tf.training.export import describe_served, latest_version

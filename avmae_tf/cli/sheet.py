@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from avmae_tf.cli.figures import FAINT, INK, plt, save
 from avmae_tf.config import HOP_SAMPLES, NUM_MEL_BINS, SAMPLE_RATE_HZ, AudioSpec
+from avmae_tf.config.heads import HEADS, Classes
 from avmae_tf.data import examples
 from avmae_tf.data.audio import LOG_OFFSET, log_mel
-from avmae_tf.data.heads import HEADS, Classes
 from avmae_tf.data.survey import names_of
 
 FILM_RATIO = 6.0  # width to height of a row of frames: as many as fill it

@@ -5,32 +5,6 @@ import click
 from avmae_tf import console
 
 
-def read_settings(recipe: str, recipes: dict, changes: tuple[str, ...], config_class):
-    """A recipe by name or from a YAML file, with `field.of.group=value` changes."""
-    import os
-
-    from avmae_tf.config import merge, read_yaml, resolve_recipe
-    from avmae_tf.data.files import is_remote, open_text
-
-    if is_remote(recipe) or os.path.isfile(recipe):
-        with open_text(recipe) as f:
-            settings = read_yaml(f, recipe)
-        if not isinstance(settings, dict):
-            raise ValueError(f'{recipe}: must be fields with values, got {settings!r}')
-        settings = resolve_recipe(settings, recipes)
-    else:
-        settings = resolve_recipe(recipe, recipes)
-    for change in changes:
-        path, equals, value = change.partition('=')
-        if not equals:
-            raise click.BadParameter(f'{change!r} is not field=value', param_hint='--set')
-        nested = read_yaml(value, f'--set {path}')
-        for name in reversed(path.split('.')):
-            nested = {name: nested}
-        settings = merge(settings, nested)
-    return config_class.model_validate(settings)
-
-
 def _training_options(command):
     for option in (
         click.option('--data', required=True, help='Folder of records (`avmae convert`).'),
@@ -93,11 +67,12 @@ def pretrain(data, workdir, recipe, changes, **run):
     A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
     weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
     """
+    from avmae_tf.cli import recipes
     from avmae_tf.config import PRETRAIN_RECIPES, PretrainConfig
-    from avmae_tf.data.records import load_dataset
+    from avmae_tf.data.dataset import load_dataset
     from avmae_tf.training.tasks import PretrainTask
 
-    config = read_settings(recipe, PRETRAIN_RECIPES, changes, PretrainConfig)
+    config = recipes.read_recipe(recipe, PRETRAIN_RECIPES, changes, PretrainConfig)
     _train(PretrainTask(config, load_dataset(data)), data, workdir, run)
 
 
@@ -114,15 +89,16 @@ def finetune(data, workdir, recipe, changes, pretrained, **run):
     A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
     weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
     """
+    from avmae_tf.cli import recipes
     from avmae_tf.config import FINETUNE_RECIPES, FinetuneConfig
-    from avmae_tf.data.files import fingerprint
-    from avmae_tf.data.records import load_dataset
+    from avmae_tf.data.dataset import load_dataset
+    from avmae_tf.storage import fingerprint
     from avmae_tf.training.checkpoints import describe_model, load_model, model_fingerprint
     from avmae_tf.training.image_vit import is_image_vit, load_image_vit
     from avmae_tf.training.tasks import FinetuneTask
     from avmae_tf.training.warm_start import warm_start
 
-    config = read_settings(recipe, FINETUNE_RECIPES, changes, FinetuneConfig)
+    config = recipes.read_recipe(recipe, FINETUNE_RECIPES, changes, FinetuneConfig)
     initial = {}
     for path in pretrained:
         if not is_image_vit(path):

@@ -20,7 +20,7 @@ def split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     return tf.unstack(tf.random.experimental.stateless_split(seed, count))
 
 
-def draw(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+def sample_uniform(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
     """`count` numbers in [0, 1)."""
     return tf.unstack(tf.random.stateless_uniform([count], seed))
 
@@ -31,7 +31,7 @@ def between(fraction: tf.Tensor, low: float, high: float) -> tf.Tensor:
 
 def flip(frames: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """[T, H, W, 3], left and right exchanged in half of the clips."""
-    (coin,) = draw(seed, 1)
+    (coin,) = sample_uniform(seed, 1)
     return tf.cond(coin < 0.5, lambda: tf.reverse(frames, [2]), lambda: frames)
 
 
@@ -50,7 +50,7 @@ def jitter_colour(frames: tf.Tensor, spec: ColourJitter, seed: tf.Tensor) -> tf.
     all are affine, so that a pixel is G H S (c x + b + (1 - c) mean) in one product, a tenth of
     the cost of `tf.image` going to HSV and back for each.
     """
-    coin, drop, brightness, saturation, contrast, hue = draw(seed, 6)
+    coin, drop, brightness, saturation, contrast, hue = sample_uniform(seed, 6)
     jitters, drops = coin < spec.probability, drop < spec.drop_probability
 
     def symmetric(fraction, largest):
@@ -129,7 +129,7 @@ def augment_spectrogram(
     return tf.cond(present, changed, lambda: spectrogram)
 
 
-def draw_beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:
+def sample_beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:
     """`count` draws of Beta(alpha, alpha): the first of Joehnk's pairs that is accepted.
 
     In operations that XLA has for every device, which a Gamma is not among.
@@ -153,7 +153,7 @@ def mixup(inputs: dict[str, tf.Tensor], labels, seed: tf.Tensor, *, spec: Mixup)
       The mixed inputs, and by modality the labels mixed with that modality's weight.
     """
     count = len(inputs) if spec.per_modality else 1
-    weights = tf.unstack(draw_beta(seed, count, spec.alpha))
+    weights = tf.unstack(sample_beta(seed, count, spec.alpha))
     weights = weights if spec.per_modality else weights * len(inputs)
     weights = dict(zip(inputs, weights, strict=True))
     mixed = {m: mix(x, weights[m]) for m, x in inputs.items()}

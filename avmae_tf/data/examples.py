@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.config.heads import HEADS, LABEL
 from avmae_tf.data import checks
-from avmae_tf.data.heads import HEADS, LABEL
 from avmae_tf.data.sound import INT16_SCALE, resample
 
 KEY = 'clip/key'

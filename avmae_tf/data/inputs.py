@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import TrainingConfig
+from avmae_tf.config.heads import EVENT, EVENT_SECONDS
 from avmae_tf.data import augment
+from avmae_tf.data.dataset import Dataset, Shard, shard_records
 from avmae_tf.data.examples import parse_example
-from avmae_tf.data.heads import EVENT, EVENT_SECONDS
 from avmae_tf.data.labelled import only_labelled
-from avmae_tf.data.records import Dataset, Shard, shard_records
-from avmae_tf.data.views import testing_views, training_view, training_window
+from avmae_tf.data.views import eval_views, training_view, training_window
 
 SHARDS_IN_GROUP = 16
 SHUFFLE_WINDOW = 256  # clips, cut to size; shards already hold them in random order
@@ -188,7 +188,7 @@ def training_batches(
     return batches.batch(batch_size, drop_remainder=True).prefetch(BATCHES_AHEAD)
 
 
-def testing_batches(
+def eval_batches(
     folder: str,
     dataset: Dataset,
     config: TrainingConfig,
@@ -214,7 +214,7 @@ def testing_batches(
 
     def prepare(_, serialized):
         clip = parse_example(serialized, dataset.heads)
-        views = testing_views(clip, config, num_views, num_crops)
+        views = eval_views(clip, config, num_views, num_crops)
         return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
 
     clips = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

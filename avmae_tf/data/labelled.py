@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sized
 import numpy as np
 import tensorflow as tf
 
+from avmae_tf.config.heads import EVENT
+from avmae_tf.data.dataset import Dataset, Shard, damage_named, shard_records
 from avmae_tf.data.examples import label_index_key
-from avmae_tf.data.heads import EVENT
-from avmae_tf.data.records import Dataset, Shard, damage_named, shard_records
 
 
 def is_labelled(labels: Mapping[str, Sized], heads: Iterable[str]) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import filelock
 
 from avmae_tf import console
-from avmae_tf.data.files import check_folder, is_remote
+from avmae_tf.storage import check_folder, is_remote
 
 LOCK_FILE = '.lock'
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)  # of a network file system

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.data.examples import measure_example
-from avmae_tf.data.heads import HEADS, Classes
-from avmae_tf.data.records import (
+from avmae_tf.config.heads import HEADS, Classes
+from avmae_tf.data.dataset import (
     DATASET_FILE,
     REMEDY,
     check_sizes,
@@ -18,6 +17,7 @@ from avmae_tf.data.records import (
     load_dataset,
     shard_records,
 )
+from avmae_tf.data.examples import measure_example
 
 TOP_LABELS = 20
 SAMPLE_SEED = 0

@@ -20,8 +20,8 @@ import av
 import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
-from avmae_tf.data.files import check_folder, exists, names_in, open_text, replaced, write_text
 from avmae_tf.data.locks import holds
+from avmae_tf.storage import check_folder, exists, names_in, open_text, replaced, write_text
 
 SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative inside
     'square': lambda u, v: np.maximum(abs(u), abs(v + 0.08)) - 0.92,

@@ -25,7 +25,7 @@ def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, 
     `fraction` in [0, 1] places the video window among those that fit; the audio goes round at
     the end of the clip. Where there is one place for the video, the audio is placed by itself.
     """
-    video_start, audio_start = testing_starts(clip, config, fraction)
+    video_start, audio_start = eval_starts(clip, config, fraction)
     if VIDEO not in config.modalities or config.video.sampling == 'segments':
         return video_start, audio_start
     video_seconds, audio_seconds = durations(clip)
@@ -34,7 +34,7 @@ def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, 
     return video_start, tf.where(moves, proportional, audio_start)
 
 
-def testing_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:
+def eval_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:
     """Seconds at which video and audio start, each among the windows that fit."""
     video_seconds, audio_seconds = durations(clip)
     return (
@@ -84,7 +84,7 @@ def chosen_samples(clip, spec: AudioSpec, start) -> tf.Tensor:
     return take_samples(clip['waveform'], begin, spec.num_samples)
 
 
-def testing_views(
+def eval_views(
     clip, config: TrainingConfig, num_views: int, num_crops: int = 1
 ) -> dict[str, tf.Tensor]:
     """`num_views` evenly spaced windows, each input with a leading axis of views.
@@ -94,7 +94,7 @@ def testing_views(
     """
     views = {modality: [] for modality in config.modalities}
     for i, fraction in enumerate(np.linspace(0.0, 1.0, num_views) if num_views > 1 else [0.5]):
-        starts = testing_starts(clip, config, fraction)
+        starts = eval_starts(clip, config, fraction)
         if VIDEO in views:
             jpegs = chosen_jpegs(clip, config.video, starts[0], (i + 0.5) / num_views)
             for place in {1: (0.5,), 3: (0.0, 0.5, 1.0)}[num_crops]:
@@ -112,7 +112,7 @@ def training_window(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
     `seed` is [2].
     """
     by_place, by_offset = augment.split(seed, 2)
-    (fraction,) = augment.draw(by_place, 1)
+    (fraction,) = augment.sample_uniform(by_place, 1)
     starts = training_starts(clip, config, fraction)
     window = {}
     if VIDEO in config.modalities:
@@ -133,7 +133,7 @@ def training_view(window, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
     by_place, by_picture, by_sound = augment.split(seed, 3)
     inputs = {}
     if VIDEO in config.modalities:
-        shorter, longer, height, width = augment.draw(by_place, 4)
+        shorter, longer, height, width = augment.sample_uniform(by_place, 4)
         corner = tf.stack([shorter, longer]) if spec.random_crop else video.CENTRE
         scale = (1.0, 1.0)
         if spec.scale_jitter:

@@ -29,8 +29,8 @@ from avmae_tf.config import (
     ScheduleSpec,
     Separate,
 )
-from avmae_tf.data.files import open_binary
 from avmae_tf.models.masking import Mask
+from avmae_tf.storage import open_binary
 
 NAMES = {VIDEO: 'rgb', AUDIO: 'spectrogram'}  # theirs
 MODALITY_OF = {name: modality for modality, name in NAMES.items()}

@@ -11,7 +11,7 @@ import struct
 import ml_dtypes
 import numpy as np
 
-from avmae_tf.data.files import is_remote, open_binary
+from avmae_tf.storage import is_remote, open_binary
 
 ARRAY, SCALAR = 1, 3  # extension types: (shape, dtype name, bytes in C order, little-endian)
 CHUNKED = '__msgpack_chunked_array__'  # a map that stands for an array above 2^30 bytes

@@ -12,7 +12,7 @@ import tf_keras as keras
 from avmae_tf.config import MODALITIES, Objective, PretrainConfig
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.fusion import Tokens, build_fusion
-from avmae_tf.models.masking import Mask, draw_mask, gather_tokens
+from avmae_tf.models.masking import Mask, gather_tokens, sample_mask
 from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, standardise
 from avmae_tf.models.sequences import build_sequences
 
@@ -72,12 +72,12 @@ class AVMAE(keras.layers.Layer):
         normal = keras.initializers.RandomNormal(stddev=0.02)
         return self.add_weight(name=f'{name}_modality_token', shape=[width], initializer=normal)
 
-    def draw_masks(self, seed: tf.Tensor, batch: int) -> dict[str, Mask]:
+    def sample_masks(self, seed: tf.Tensor, batch: int) -> dict[str, Mask]:
         """Masks of `batch` clips by modality, from `seed` [2] alone."""
         masks, spec = {}, self.config.masking
         for i, m in enumerate(self.config.modalities):
             grid = self.config.inputs(m)
-            masks[m] = draw_mask(
+            masks[m] = sample_mask(
                 fold_in(seed, i),
                 batch=batch,
                 num_tokens=grid.num_tokens,

@@ -30,7 +30,7 @@ def build_avmae(config: PretrainConfig) -> AVMAE:
     """An autoencoder; its variables do not depend on the objective."""
     with precision(config.precision):
         model = AVMAE(config, name='avmae')
-        masks = model.draw_masks(tf.zeros([2], tf.int32), batch=1)
+        masks = model.sample_masks(tf.zeros([2], tf.int32), batch=1)
         patches = model.patchify(blank_inputs(config, 1))
         encoded = model.encode(patches, masks)
         model.reconstruct(JointReconstruction(), 1.0, patches, encoded, masks)

@@ -20,7 +20,7 @@ class Mask(NamedTuple):
         return self.visible.shape[1] + self.masked.shape[1]
 
 
-def draw_mask(
+def sample_mask(
     seed: tf.Tensor, *, batch: int, num_tokens: int, num_masked: int, num_steps: int = 1
 ) -> Mask:
     """A permutation per clip; its first `num_masked` tokens are hidden, the others visible.

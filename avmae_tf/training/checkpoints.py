@@ -13,11 +13,11 @@ import tensorflow as tf
 
 import avmae_tf
 from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, TrainingConfig
-from avmae_tf.data.files import fingerprint, read_settings, write_text
-from avmae_tf.data.records import Classes, Dataset
+from avmae_tf.data.dataset import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
+from avmae_tf.storage import fingerprint, read_settings, write_text
 from avmae_tf.training.saving import check_weights, fault_of, not_finite
 
 MODEL_FILE, WEIGHTS = 'model.json', 'weights'

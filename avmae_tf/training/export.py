@@ -6,8 +6,8 @@ import re
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from avmae_tf.data.files import read_settings, write_text
 from avmae_tf.data.locks import held
+from avmae_tf.storage import read_settings, write_text
 from avmae_tf.training.checkpoints import (
     MODEL_FILE,
     ModelDescription,

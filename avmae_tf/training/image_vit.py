@@ -10,9 +10,9 @@ import zlib
 import numpy as np
 
 from avmae_tf.config import AUDIO, VIDEO, BackboneSpec, FinetuneConfig, Shared
-from avmae_tf.data.files import open_binary
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.models.classifier import Classifier
+from avmae_tf.storage import open_binary
 from avmae_tf.training.warm_start import resize_positions
 
 _UNREADABLE = (*(ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error),)

@@ -6,7 +6,7 @@ import os
 import tensorflow as tf
 
 from avmae_tf.config import FinetuneConfig, PretrainConfig
-from avmae_tf.data.files import read_settings
+from avmae_tf.storage import read_settings
 from avmae_tf.training.checkpoints import (
     RUN_FILE,
     WEIGHTS,

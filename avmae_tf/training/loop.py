@@ -11,8 +11,8 @@ from absl import logging
 
 from avmae_tf import console
 from avmae_tf.config import RunSpec
+from avmae_tf.data.dataset import check_sizes, damage_named
 from avmae_tf.data.locks import holds
-from avmae_tf.data.records import check_sizes, damage_named
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
 from avmae_tf.training.saving import CheckpointManager
@@ -87,7 +87,7 @@ def train(
         scalars = {k: float(v) for k, v in output.items()}
         check_finite(scalars, trainer.not_finite(), number)
         progress(number, trainer.num_steps, **scalars)
-        if task.draws and (number % picture_interval == 0 or number == trainer.num_steps):
+        if task.has_pictures and (number % picture_interval == 0 or number == trainer.num_steps):
             draw(number)
 
     def watch_test(output):
@@ -109,7 +109,7 @@ def train(
         )
 
     with contextlib.redirect_stdout(None), damage_named():  # Orbit prints what it logs
-        clips = trainer.first_clips(PICTURE_CLIPS) if task.draws else None
+        clips = trainer.first_clips(PICTURE_CLIPS) if task.has_pictures else None
         controller = orbit.Controller(
             global_step=step,
             trainer=trainer,
@@ -129,10 +129,10 @@ def train(
         trainer.read_from(start)
         controller.train_and_evaluate(
             trainer.num_steps,
-            trainer.num_test_steps,
+            trainer.num_eval_steps,
             eval_interval=run.steps_per_loop * run.test_every_loops,
         )
-        final = controller.evaluate(trainer.num_test_steps)
+        final = controller.evaluate(trainer.num_eval_steps)
     scalars = {k: float(v) for k, v in final.items()}
     save_model(run_folder.model, trainer.model, task.dataset)
     run_folder.finish(state, scalars)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from avmae_tf.data.files import is_remote, names_in
+from avmae_tf.storage import is_remote, names_in
 from avmae_tf.training.identity import SAVED_MODEL_FILE
 
 VARIABLES_INDEX = 'variables/variables.index'

@@ -12,7 +12,7 @@ import tensorflow as tf
 from avmae_tf.config import AUDIO, VIDEO, MediaSpec
 from avmae_tf.data import checks, examples
 from avmae_tf.data.sound import read_wav
-from avmae_tf.data.views import testing_views
+from avmae_tf.data.views import eval_views
 from avmae_tf.losses.classification import class_scores
 from avmae_tf.models.classifier import Classifier, merge_views, view_averaged_logits
 
@@ -124,7 +124,7 @@ class ServedClassifier(tf.Module):
         config = model.config.on(media)
 
         def views_of(clip):
-            return testing_views(clip, config, config.num_views, config.num_crops)
+            return eval_views(clip, config, config.num_views, config.num_crops)
 
         shapes = {
             m: tf.TensorSpec([config.num_views * config.num_crops, *config.inputs(m).input_shape])

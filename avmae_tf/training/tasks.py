@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras as keras
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig
-from avmae_tf.data import heads
+from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig, heads
 from avmae_tf.data.augment import mixup
+from avmae_tf.data.dataset import Dataset
 from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
-from avmae_tf.data.records import Dataset
 from avmae_tf.losses.classification import hits, loss_over_heads
 from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.avmae import AVMAE
@@ -32,11 +31,11 @@ class Task(abc.ABC):
 
     name: str
     labelled: bool  # whether clips without a label are left out, of training and of tests
-    draws: bool  # whether there are pictures of reconstructions, as in Fig. 5
-    num_test_views: int = 1
-    num_test_crops: int = 1
+    has_pictures: bool  # whether there are pictures of reconstructions, as in Fig. 5
+    num_eval_views: int = 1
+    num_eval_crops: int = 1
     train_names: tuple[str, ...]  # of the scalars of `train_loss`
-    test_names: tuple[str, ...]  # of those of `test_scalars`
+    eval_names: tuple[str, ...]  # of those of `eval_scalars`
 
     def __init__(self, config: TrainingConfig, dataset: Dataset):
         self.config = config
@@ -67,7 +66,7 @@ class Task(abc.ABC):
         return gradients
 
     @abc.abstractmethod
-    def test_scalars(self, model, batch) -> Scalars:
+    def eval_scalars(self, model, batch) -> Scalars:
         """Figures of each clip [B]; their means over clips of 'weight' 1 are logged."""
 
 
@@ -76,13 +75,13 @@ class PretrainTask(Task):
 
     name = 'pretrain'
     labelled = False
-    draws = True
+    has_pictures = True
 
     def __init__(self, config: PretrainConfig, dataset: Dataset):
         super().__init__(config, dataset)
         self.losses = ReconstructionLoss(config)
         self.train_names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
-        self.test_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
+        self.eval_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
 
     def build(self) -> AVMAE:
         return build_avmae(self.config)
@@ -91,14 +90,14 @@ class PretrainTask(Task):
         """The model's reconstruction under masks drawn from `seed` [2]."""
         inputs = {m: inputs[m] for m in self.config.modalities}
         batch = inputs[self.config.modalities[0]].shape[0]
-        return model(inputs, model.draw_masks(seed, batch))
+        return model(inputs, model.sample_masks(seed, batch))
 
     def train_loss(self, model: AVMAE, batch, seed) -> tuple[tf.Tensor, Scalars]:
         losses = self.losses.by_modality(self.reconstruct(model, batch, seed))
         loss = self.losses.total(losses)
         return loss, {'loss': loss, **{f'loss_{m}': x for m, x in losses.items()}}
 
-    def test_scalars(self, model: AVMAE, batch) -> Scalars:
+    def eval_scalars(self, model: AVMAE, batch) -> Scalars:
         """Losses [B] on held-out clips, beside those of predicting the mean patch."""
         inputs = {m: batch[m][:, 0] for m in self.config.modalities}
         outcome = self.reconstruct(model, inputs, tf.constant([self.config.seed, 1]))
@@ -143,17 +142,17 @@ class FinetuneTask(Task):
 
     name = 'finetune'
     labelled = True
-    draws = False
+    has_pictures = False
 
     def __init__(self, config: FinetuneConfig, dataset: Dataset):
         super().__init__(config, dataset)
         self.heads = head_sizes(config, dataset.heads)
-        self.num_test_views = config.num_views
-        self.num_test_crops = config.num_crops
+        self.num_eval_views = config.num_views
+        self.num_eval_crops = config.num_crops
         self.train_names = ('loss', *self._names('top1'))
-        self.test_names = ('loss', *self._names('top1'), *self._names('top5'))
+        self.eval_names = ('loss', *self._names('top1'), *self._names('top5'))
         if {heads.NOUN, heads.VERB} <= set(self.heads):
-            self.test_names += ('action',)
+            self.eval_names += ('action',)
 
     def _names(self, metric: str) -> tuple[str, ...]:
         """`metric` of each head; of the only head it needs no other name."""
@@ -216,13 +215,13 @@ class FinetuneTask(Task):
             return gradients
         return scale(gradients, layerwise_multipliers(model, self.config.layerwise_decay))
 
-    def test_scalars(self, model: Classifier, batch) -> Scalars:
+    def eval_scalars(self, model: Classifier, batch) -> Scalars:
         """Loss and hits [B] of the logits averaged over views; an action is a noun and a verb."""
         logits = view_averaged_logits(model, {m: batch[m] for m in self.config.modalities})
         targets = {head: batch[head] for head in self.heads}
         top1 = self._hits(model, logits, targets, k=1)
         scalars = {'loss': self._loss(model, logits, targets), **top1}
         scalars |= self._hits(model, logits, targets, k=5)
-        if 'action' in self.test_names:
+        if 'action' in self.eval_names:
             scalars['action'] = tf.reduce_prod(list(top1.values()), axis=0)
         return scalars

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import RunSpec
-from avmae_tf.data.inputs import Worker, testing_batches, training_batches
+from avmae_tf.data.inputs import Worker, eval_batches, training_batches
 from avmae_tf.data.views import normalise
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices
@@ -47,26 +47,26 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             self.schedule = make_schedule(config.schedule, num_examples)
             self.optimizer = make_optimizer(config.optimizer, self.schedule)
             self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
-            self.test_means = {n: keras.metrics.Mean(n) for n in task.test_names}
+            self.eval_means = {n: keras.metrics.Mean(n) for n in task.eval_names}
         compiled = run.jit_compile or devices.is_tpu(strategy)
         self.compiled_gradients = tf.function(
             self._gradients, jit_compile=compiled, autograph=False
         )
-        self.compiled_test = tf.function(
-            lambda batch: task.test_scalars(self.model, batch),
+        self.compiled_eval = tf.function(
+            lambda batch: task.eval_scalars(self.model, batch),
             jit_compile=compiled,
             autograph=False,
         )
-        batches = testing_batches(
+        batches = eval_batches(
             folder,
             task.dataset,
             config,
             batch_size=config.schedule.batch_size,
-            num_views=task.num_test_views,
-            num_crops=task.num_test_crops,
+            num_views=task.num_eval_views,
+            num_crops=task.num_eval_crops,
             labelled=task.labelled,
         )
-        if task.draws:
+        if task.has_pictures:
             seed = tf.constant([config.seed, 1])
             self.reconstruct_on_all = tf.function(
                 lambda inputs: strategy.run(
@@ -74,8 +74,8 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 ),
                 autograph=False,
             )
-        num_tested = task.dataset.num_examples('eval', labelled=task.labelled)
-        self.num_test_steps = -(-num_tested // config.schedule.batch_size)
+        num_evaluated = task.dataset.num_examples('eval', labelled=task.labelled)
+        self.num_eval_steps = -(-num_evaluated // config.schedule.batch_size)
         orbit.StandardTrainer.__init__(self, train_dataset=None)
         orbit.StandardEvaluator.__init__(
             self, eval_dataset=strategy.experimental_distribute_dataset(batches)
@@ -110,7 +110,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     def first_clips(self, count: int) -> dict[str, tf.Tensor]:
         """Inputs of the first held-out clips, to be drawn: the same ones at every look."""
-        batches = testing_batches(
+        batches = eval_batches(
             self.folder, self.task.dataset, self.task.config, batch_size=count, num_views=1
         )
         batch = next(iter(batches))
@@ -162,15 +162,15 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         return {k: v.result() for k, v in self.train_means.items()} | {'learning_rate': rate}
 
     def eval_begin(self):
-        for mean in self.test_means.values():
+        for mean in self.eval_means.values():
             mean.reset_state()
 
     @without_autograph
     def eval_step(self, iterator):
         def step(batch):
-            self._accumulate(self.test_means, self.compiled_test(batch), batch['weight'])
+            self._accumulate(self.eval_means, self.compiled_eval(batch), batch['weight'])
 
         self.strategy.run(step, args=(next(iterator),))
 
     def eval_end(self):
-        return {k: v.result() for k, v in self.test_means.items()}
+        return {k: v.result() for k, v in self.eval_means.items()}

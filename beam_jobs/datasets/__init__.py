@@ -14,7 +14,7 @@ FOLDER = 'folder'
 NAMES = tuple(sorted(m.name.replace('_', '-') for m in pkgutil.iter_modules(__path__)))
 
 
-def plan_dataset(
+def build_manifest(
     videos: str,
     annotations: str | None = None,
     *,
@@ -31,7 +31,7 @@ def plan_dataset(
     Raises:
         ValueError: the annotations cannot be read; it names the file, the line and the fix.
     """
-    from beam_jobs.planning import plan
+    from beam_jobs.manifest_builder import assemble_manifest
     from beam_jobs.videos import VideoIndex
 
     if name not in NAMES:
@@ -40,4 +40,6 @@ def plan_dataset(
     index = VideoIndex(videos, required)
     published = module.read(str(annotations) if annotations else None)
     named = annotations or videos
-    return plan(published, index, named=named, subset=subset, allow_outside=allow_outside)
+    return assemble_manifest(
+        published, index, named=named, subset=subset, allow_outside=allow_outside
+    )

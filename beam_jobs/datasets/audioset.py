@@ -6,8 +6,8 @@ The published segment files have lines `YTID, start, end, "mid,mid"` after three
 
 import json
 
-from avmae_tf.data.files import is_folder, open_text
-from avmae_tf.data.heads import LABEL
+from avmae_tf.config.heads import LABEL
+from avmae_tf.storage import is_folder, open_text
 from beam_jobs.annotations import (
     Annotation,
     Published,

@@ -6,8 +6,8 @@
 
 import os
 
-from avmae_tf.data.files import is_folder
-from avmae_tf.data.heads import EVENT, EVENT_SECONDS
+from avmae_tf.config.heads import EVENT, EVENT_SECONDS
+from avmae_tf.storage import is_folder
 from beam_jobs.annotations import (
     Annotation,
     Published,

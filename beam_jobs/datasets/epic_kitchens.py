@@ -3,8 +3,8 @@
 Videos are `P01/videos/P01_01.MP4`, or in any other folder by that name.
 """
 
-from avmae_tf.data.files import is_folder
-from avmae_tf.data.heads import NOUN, VERB
+from avmae_tf.config.heads import NOUN, VERB
+from avmae_tf.storage import is_folder
 from beam_jobs.annotations import (
     Annotation,
     Published,

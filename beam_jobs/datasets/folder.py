@@ -7,8 +7,8 @@ annotations every video below the folder is an unlabelled clip.
 
 import os
 
-from avmae_tf.data.files import exists, is_folder
-from avmae_tf.data.heads import LABEL
+from avmae_tf.config.heads import LABEL
+from avmae_tf.storage import exists, is_folder
 from beam_jobs.annotations import (
     Annotation,
     Published,

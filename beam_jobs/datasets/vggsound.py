@@ -3,7 +3,7 @@
 `vggsound.csv` has no header: YouTube id, start second, label, `train` or `test`.
 """
 
-from avmae_tf.data.heads import LABEL
+from avmae_tf.config.heads import LABEL
 from beam_jobs.annotations import Annotation, Published, file_in, filled, read_lines, seconds
 from beam_jobs.videos import VideoIndex
 

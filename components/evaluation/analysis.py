@@ -11,10 +11,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tf_example_record
 
 from avmae_tf.config import MediaSpec
-from avmae_tf.data.heads import HEADS, Classes
+from avmae_tf.config.heads import HEADS, Classes
+from avmae_tf.data.dataset import check_records, load_dataset
 from avmae_tf.data.labelled import check_one_label, count_labels
 from avmae_tf.data.locks import holds
-from avmae_tf.data.records import check_records, load_dataset
 from avmae_tf.training.export import describe_served, latest_version, record_outputs
 from avmae_tf.training.serving import ERROR
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from avmae_tf.config import Spec
+from avmae_tf.config.heads import EVENT, HEADS, LABEL, NOUN, VERB
 from avmae_tf.data import examples
-from avmae_tf.data.heads import EVENT, HEADS, LABEL, NOUN, VERB
 from avmae_tf.training.serving import output_keys
 from components.evaluation import metrics
 

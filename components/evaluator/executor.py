@@ -7,7 +7,7 @@ from tfx.components.evaluator import executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
-from avmae_tf.data.records import check_records, load_dataset
+from avmae_tf.data.dataset import check_records, load_dataset
 
 
 class Executor(executor.Executor):

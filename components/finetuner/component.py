@@ -9,7 +9,7 @@ from tfx.utils import path_utils
 
 from avmae_tf import console
 from avmae_tf.config import FinetuneConfig, RunSpec
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, load_model, model_fingerprint, run_key
 from avmae_tf.training.export import export_saved_model

@@ -9,7 +9,7 @@ from tfx.utils import io_utils, path_utils
 
 from avmae_tf import console
 from avmae_tf.config import PretrainConfig, RunSpec
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, run_key
 from avmae_tf.training.tasks import PretrainTask

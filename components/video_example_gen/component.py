@@ -7,7 +7,7 @@ from tfx.proto import example_gen_pb2
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data import examples
-from avmae_tf.data.files import fingerprint
+from avmae_tf.storage import fingerprint
 from beam_jobs import (
     audio_runs,
     audio_track,

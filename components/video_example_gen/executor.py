@@ -13,7 +13,7 @@ from tfx.utils import proto_utils
 
 from avmae_tf import console
 from avmae_tf.config import ClipLimits, MediaSpec
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.dataset import load_dataset
 from beam_jobs.convert import convert
 from beam_jobs.manifests import read_manifest
 from beam_jobs.shards import job_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 
 AUDIOSET = 'index,mid,display_name\n0,/m/a,A\n'
 EPIC = 'narration_id,video_id,start_timestamp,stop_timestamp,verb_class,noun_class\n'
@@ -14,7 +14,7 @@ def refusal(folder, name: str, files: dict[str, str | bytes], **options) -> str:
         (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
     source = folder / 'f.csv' if name == 'folder' else folder
     with pytest.raises(ValueError) as error:
-        plan_dataset(str(folder), str(source), name=name, **options)
+        build_manifest(str(folder), str(source), name=name, **options)
     assert type(error.value) is ValueError and len(str(error.value).splitlines()) == 1
     return str(error.value).replace(f'{folder}/', '')
 
@@ -74,7 +74,7 @@ def test_a_misspelt_event_is_named_with_the_nearest_of_all_annotations(tmp_path)
         "the nearest: 'Church bell'"
     )
     (tmp_path / 'valSet.txt').write_text('church  BELL&c&good&0&10\n')
-    manifest = plan_dataset(str(tmp_path), str(tmp_path), name='ave')
+    manifest = build_manifest(str(tmp_path), str(tmp_path), name='ave')
     assert manifest.heads == {'event': ('Bark', 'Church bell', 'background')}
 
 
@@ -193,7 +193,7 @@ def test_what_spreadsheets_make_of_a_list_is_refused_by_file_and_line(tmp_path, 
 )
 def test_what_spreadsheets_make_of_a_list_is_read_where_it_is_plain(tmp_path, text):
     (tmp_path / 'f.csv').write_bytes(text.encode())
-    (row,) = plan_dataset(str(tmp_path), str(tmp_path / 'f.csv')).rows
+    (row,) = build_manifest(str(tmp_path), str(tmp_path / 'f.csv')).rows
     assert (row.video, row.labels) == ('a.mp4', {'label': ('dog, big',)})
 
 
@@ -250,7 +250,7 @@ def test_a_clip_that_is_named_again_keeps_its_labels_and_the_held_out_split(tmp_
         'path,label,split\na.mp4,dog|cat,eval\nb.mp4,dog,train\nb.mp4,,eval\nc.mp4,,\n'
         'a.mp4,cat|Dog|dog,train\nc.mp4,dog,train\nd.mp4,dog,train\nd.mp4,dog,train\n'
     )
-    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'f.csv'))
+    manifest = build_manifest(str(tmp_path), str(tmp_path / 'f.csv'))
     assert {row.video: (row.split, row.labels['label']) for row in manifest.rows} == {
         'a.mp4': ('eval', ('dog', 'cat')),
         'b.mp4': ('eval', ('dog',)),
@@ -296,10 +296,10 @@ def test_what_is_allowed_or_linked_outside_is_found(tmp_path):
         (tmp_path / name).write_text(name)
     (videos / 'link.mp4').symlink_to('../x.mp4')
     (tmp_path / 'inside.csv').write_text('path\nlink.mp4\nsub/../link.mp4\nodd: ..name.mp4\n')
-    rows = plan_dataset(str(videos), str(tmp_path / 'inside.csv')).rows
+    rows = build_manifest(str(videos), str(tmp_path / 'inside.csv')).rows
     assert [(row.video, row.is_found) for row in rows] == [
         ('link.mp4', True), ('odd: ..name.mp4', False),
     ]  # fmt: skip
     (tmp_path / 'outside.csv').write_text(f'path\n../y.mp4\n{tmp_path}/z.mp4\nhttp://h/x.mp4\n')
-    rows = plan_dataset(str(videos), str(tmp_path / 'outside.csv'), allow_outside=True).rows
+    rows = build_manifest(str(videos), str(tmp_path / 'outside.csv'), allow_outside=True).rows
     assert [row.is_found for row in rows] == [True, True, False]

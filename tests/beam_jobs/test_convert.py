@@ -12,12 +12,12 @@ import tensorflow as tf
 from clock_movies import write_movie
 
 from avmae_tf.config import MediaSpec
+from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.examples import DMVR, KEY, LABEL_TEXT
 from avmae_tf.data.inputs import training_batches
-from avmae_tf.data.records import load_dataset
 from beam_jobs import video_to_examples
 from beam_jobs.convert import convert
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Row, read_manifest, write_manifest
 from beam_jobs.shards import WORK, plan_shards
 
@@ -47,7 +47,7 @@ def test_annotations_become_rows(tmp_path):
     path = write_annotations(
         tmp_path, 'path,label,start,end,split', 'a.mp4,dog|cat,1.5,3,train', 'gone.mp4,dog,,,test'
     )
-    manifest = plan_dataset(str(tmp_path), path)
+    manifest = build_manifest(str(tmp_path), path)
     first, second = manifest.rows
     assert (first.key, first.labels, first.start, first.end) == (
         'a.mp4#1.5-3', {'label': ('dog', 'cat')}, 1.5, 3.0,
@@ -62,7 +62,7 @@ def test_without_annotations_every_video_counts(tmp_path):
     (tmp_path / 'sub').mkdir()
     for name in ('a.mp4', 'sub/b.WEBM', 'notes.txt'):
         (tmp_path / name).touch()
-    assert [row.key for row in plan_dataset(str(tmp_path)).rows] == ['a.mp4', 'sub/b.WEBM']
+    assert [row.key for row in build_manifest(str(tmp_path)).rows] == ['a.mp4', 'sub/b.WEBM']
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_without_annotations_every_video_counts(tmp_path):
 )
 def test_bad_annotations_are_named(tmp_path, lines, message):
     with pytest.raises(ValueError, match=message):
-        plan_dataset(str(tmp_path), write_annotations(tmp_path, *lines))
+        build_manifest(str(tmp_path), write_annotations(tmp_path, *lines))
 
 
 def test_a_manifest_reads_back_and_knows_when_a_video_changed(clips, tmp_path):
-    manifest = plan_dataset(str(clips.parent), str(clips))
+    manifest = build_manifest(str(clips.parent), str(clips))
     write_manifest(str(tmp_path), manifest)
     assert read_manifest(str(tmp_path)) == manifest
     other = tmp_path / 'videos'
     shutil.copytree(clips.parent, other)
-    before = plan_dataset(str(other), str(other / 'annotations.csv'))
+    before = build_manifest(str(other), str(other / 'annotations.csv'))
     video = next((other / 'train').glob('*.mp4'))
     video.write_bytes(video.read_bytes() + b'0')
-    after = plan_dataset(str(other), str(other / 'annotations.csv'))
+    after = build_manifest(str(other), str(other / 'annotations.csv'))
     assert before.fingerprint != after.fingerprint
 
 
 def test_shards_are_planned_alike_and_hold_every_clip_once(clips):
-    manifest = plan_dataset(str(clips.parent), str(clips))
+    manifest = build_manifest(str(clips.parent), str(clips))
     plans = plan_shards(manifest, num_shards=3)
     assert plans == plan_shards(manifest, num_shards=3)
     assert [plan.path for plan in plans] == [
@@ -108,7 +108,7 @@ def test_shards_are_planned_alike_and_hold_every_clip_once(clips):
 def test_clips_of_one_video_stay_in_one_shard(tmp_path):
     lines = [f'v{i % 5}.mp4,{i},{i + 1},train' for i in range(40)]
     path = write_annotations(tmp_path, 'path,start,end,split', *lines)
-    plans = plan_shards(plan_dataset(str(tmp_path), path), num_shards=4)
+    plans = plan_shards(build_manifest(str(tmp_path), path), num_shards=4)
     homes = {(row.path, plan.index) for plan in plans for row in plan.rows}
     assert len(homes) == 5
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_used_is_set_aside_by_name_and_reason(clips, tmp_path):
         'silent.mp4,train', 'mute.mp4,train',
     )  # fmt: skip
     out = tmp_path / 'out'
-    summary = convert(plan_dataset(str(videos), path), str(out), MEDIA)
+    summary = convert(build_manifest(str(videos), path), str(out), MEDIA)
     assert summary.clips == 4 and summary.notes == {'silent': 1}
     reasons = {row['key']: row['reason'] for row in summary.set_aside}
     assert reasons == {
@@ -165,7 +165,7 @@ def test_what_cannot_be_used_is_set_aside_by_name_and_reason(clips, tmp_path):
 def test_an_interrupted_conversion_converts_only_what_is_missing(
     clips, records, tmp_path, monkeypatch
 ):
-    manifest = plan_dataset(str(clips.parent), str(clips))
+    manifest = build_manifest(str(clips.parent), str(clips))
     out = tmp_path / 'out'
     shutil.copytree(records, out)
     # as a kill leaves it: one shard without its report, one with neither, half a shard
@@ -192,7 +192,7 @@ def test_an_interrupted_conversion_converts_only_what_is_missing(
 def test_a_copy_under_another_root_gives_the_same_bytes(clips, records, tmp_path):
     videos, out = tmp_path / 'another/root', tmp_path / 'out'
     shutil.copytree(clips.parent, videos, copy_function=shutil.copyfile)  # with times of its own
-    here, there = (plan_dataset(str(f), str(f / clips.name)) for f in (clips.parent, videos))
+    here, there = (build_manifest(str(f), str(f / clips.name)) for f in (clips.parent, videos))
     assert here.fingerprint != there.fingerprint and here.provenance == there.provenance
     convert(there, str(out), MEDIA)
     assert load_dataset(str(out)) == load_dataset(records)
@@ -214,7 +214,7 @@ def test_a_shard_that_is_missing_from_a_finished_folder_is_made_again(
         shard.unlink()
     else:
         os.truncate(shard, 0 if harm == 'empty' else len(before) // 2)
-    convert(plan_dataset(str(clips.parent), str(clips)), str(out), MEDIA)
+    convert(build_manifest(str(clips.parent), str(clips)), str(out), MEDIA)
     assert shard.read_bytes() == before and (out / 'dataset.json').read_bytes() == description
 
 
@@ -228,19 +228,19 @@ def test_what_killed_attempts_left_behind_goes_before_the_work_starts(clips, tmp
         return real(rows, job)
 
     monkeypatch.setattr(video_to_examples, 'convert_rows', convert_rows)
-    convert(plan_dataset(str(clips.parent / 'eval')), str(tmp_path), MEDIA)
+    convert(build_manifest(str(clips.parent / 'eval')), str(tmp_path), MEDIA)
     assert 'rows.csv' in seen and 'clips-of-a-killed-attempt' not in seen
 
 
 def test_a_file_in_the_place_of_the_output_folder_is_refused_by_name(clips, tmp_path):
     (tmp_path / 'out').write_text('mine')
     with pytest.raises(ValueError, match=rf'{tmp_path}/out: must be a folder to write to'):
-        convert(plan_dataset(str(clips.parent), str(clips)), str(tmp_path / 'out'), MEDIA)
+        convert(build_manifest(str(clips.parent), str(clips)), str(tmp_path / 'out'), MEDIA)
     assert (tmp_path / 'out').read_text() == 'mine'
 
 
 def test_a_folder_of_another_job_is_refused(clips, records):
-    manifest = plan_dataset(str(clips.parent), str(clips))
+    manifest = build_manifest(str(clips.parent), str(clips))
     with pytest.raises(ValueError, match='holds records of other videos'):
         convert(manifest, records, MediaSpec(shorter_side_px=48))
 
@@ -248,13 +248,13 @@ def test_a_folder_of_another_job_is_refused(clips, records):
 def test_a_folder_whose_claim_is_damaged_is_refused_by_name(clips, tmp_path):
     (tmp_path / 'job.json').write_bytes(b'{"fing\xe9')
     with pytest.raises(ValueError, match=rf'{tmp_path}: holds records of other videos'):
-        convert(plan_dataset(str(clips.parent), str(clips)), str(tmp_path), MEDIA)
+        convert(build_manifest(str(clips.parent), str(clips)), str(tmp_path), MEDIA)
 
 
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     (tmp_path / 'a.mp4').write_text('no')
     with pytest.raises(ValueError, match=r"none of 1 clips could be used \{'unreadable': 1\}"):
-        convert(plan_dataset(str(tmp_path)), str(tmp_path / 'out'), MEDIA)
+        convert(build_manifest(str(tmp_path)), str(tmp_path / 'out'), MEDIA)
     assert not (tmp_path / 'out/job.json').exists()  # the next try may use the folder
 
 
@@ -262,14 +262,14 @@ def test_what_was_missing_when_planned_is_not_looked_for(clips, tmp_path):
     good = next((clips.parent / 'train').glob('*.mp4'))
     shutil.copy(good, tmp_path / 'a.mp4')
     path = write_annotations(tmp_path, 'path', 'a.mp4', 'late.mp4')
-    manifest = plan_dataset(str(tmp_path), path)
+    manifest = build_manifest(str(tmp_path), path)
     shutil.copy(good, tmp_path / 'late.mp4')
     summary = convert(manifest, str(tmp_path / 'out'), MEDIA)
     assert summary.clips == 1 and summary.reasons == {'missing': 1}
 
 
 def test_training_on_the_dmvr_form_is_training_on_ours(clips, records, tmp_path, pretrain_config):
-    manifest, out = plan_dataset(str(clips.parent), str(clips)), str(tmp_path)
+    manifest, out = build_manifest(str(clips.parent), str(clips)), str(tmp_path)
     convert(manifest, out, MEDIA, record_format=DMVR)
     with pytest.raises(ValueError, match='holds records of other videos, annotations or settings'):
         convert(manifest, out, MEDIA)

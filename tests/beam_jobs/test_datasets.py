@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from clock_movies import check_sync, clicks, clock_face, write_movie
 
 from avmae_tf.cli.data import convert
+from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
 from avmae_tf.data import examples
-from avmae_tf.data.heads import EVENT, LABEL, NOUN, VERB
+from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.inputs import targets
-from avmae_tf.data.records import load_dataset
-from beam_jobs.datasets import NAMES, plan_dataset
+from beam_jobs.datasets import NAMES, build_manifest
 
 IDS = ('-aB_cD-3f_g', '_h-1_000030', 'kLmNoPqRsTu', '00000000_10', 'missing_one')
 
@@ -240,7 +240,7 @@ def test_ave_tests_on_its_test_set_where_there_is_no_other(tmp_path):
         'testSet.txt': [f'Bark&{IDS[1]}&good&0&9'],
     }
     write_ave(tmp_path / 'lists', lines)
-    manifest = plan_dataset(str(tmp_path / 'videos'), str(tmp_path / 'lists'), name='ave')
+    manifest = build_manifest(str(tmp_path / 'videos'), str(tmp_path / 'lists'), name='ave')
     assert [row.split for row in manifest.rows] == ['train', 'eval']
 
 
@@ -270,7 +270,7 @@ def test_every_data_set_is_a_module():
 def test_bad_annotations_are_named(tmp_path, name, file, text, message):
     (tmp_path / file).write_text(text)
     with pytest.raises(ValueError, match=message):
-        plan_dataset(str(tmp_path), str(tmp_path), name=name)
+        build_manifest(str(tmp_path), str(tmp_path), name=name)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_bad_annotations_are_named(tmp_path, name, file, text, message):
 def test_what_is_no_text_of_fields_is_named(tmp_path, text, message):
     (tmp_path / 'vggsound.csv').write_bytes(text)
     with pytest.raises(ValueError, match=rf'{tmp_path}/vggsound.csv{message}'):
-        plan_dataset(str(tmp_path), str(tmp_path), name='vggsound')
+        build_manifest(str(tmp_path), str(tmp_path), name='vggsound')
 
 
 def test_an_unknown_mid_is_named_by_the_ontology(tmp_path):
@@ -294,7 +294,7 @@ def test_an_unknown_mid_is_named_by_the_ontology(tmp_path):
         f.write('x, 0, 10, "/m/068hy"\n')
     (tmp_path / 'lists/ontology.json').write_text('[{"id": "/m/068hy", "name": "Pets"}]')
     with pytest.raises(ValueError, match=r'line 5: /m/068hy \(Pets\) is none of the 4 classes'):
-        plan_dataset(str(tmp_path), str(tmp_path / 'lists'), name='audioset')
+        build_manifest(str(tmp_path), str(tmp_path / 'lists'), name='audioset')
 
 
 def test_a_bucket_is_as_good_as_a_folder(tmp_path, movie):

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from avmae_tf.cli.data import convert
 from avmae_tf.config import MediaSpec
+from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.examples import FILENAME, KEY
-from avmae_tf.data.records import load_dataset
 from beam_jobs.convert import convert as convert_manifest
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
+from beam_jobs.manifest_report import Listed, report_of
 from beam_jobs.manifests import read_manifest, write_manifest
-from beam_jobs.plan_report import Listed, report
 from beam_jobs.videos import VideoIndex
 
 NAME = os.fsdecode(b'caf\xe9.mp4')
@@ -31,7 +31,7 @@ def test_a_link_to_itself_is_skipped_and_named(tmp_path):
     (tmp_path / 'sub/a.mp4').touch()
     (tmp_path / 'sub/loop.mp4').symlink_to('loop.mp4')
     assert names(tmp_path) == ['sub/a.mp4']
-    found = report(plan_dataset(str(tmp_path)))
+    found = report_of(build_manifest(str(tmp_path)))
     assert found.unread == Listed(1, ('sub/loop.mp4',))
 
 
@@ -95,7 +95,7 @@ def test_names_that_are_no_utf_8_are_converted_or_set_aside(latin, tmp_path):
 
 
 def test_names_that_are_no_utf_8_keep_their_bytes_in_a_manifest(latin, tmp_path):
-    manifest = plan_dataset(str(latin))
+    manifest = build_manifest(str(latin))
     write_manifest(str(tmp_path / 'manifest'), manifest)
     again = read_manifest(str(tmp_path / 'manifest'))
     assert again == manifest and again.fingerprint == manifest.fingerprint
@@ -108,7 +108,7 @@ def test_names_that_hold_line_breaks_stay_one_name(tmp_path):
     held = {'a\rb.mp4', 'a\nb.mp4', 'a\r\n,"b".mp4'}
     for name in held:
         (videos / name).touch()
-    manifest = plan_dataset(str(videos))
+    manifest = build_manifest(str(videos))
     write_manifest(folder, manifest)
     assert read_manifest(folder) == manifest
     with pytest.raises(ValueError, match='none of 3 clips could be used'):
@@ -124,5 +124,5 @@ def test_a_file_of_time_0_is_there(tmp_path):
     for name in ('a.mp4', 'a.bin'):
         os.utime(tmp_path / name, (0, 0))
     (tmp_path / 'a.csv').write_text('path\na.mp4\na.bin\n')
-    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'a.csv'))
+    manifest = build_manifest(str(tmp_path), str(tmp_path / 'a.csv'))
     assert [row.is_found for row in manifest.rows] == [True, True]

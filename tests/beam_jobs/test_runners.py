@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
+from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.examples import KEY
-from avmae_tf.data.records import load_dataset
 from beam_jobs.convert import convert
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.runners import local_pipeline, pipeline_maker
 from beam_jobs.shards import REPORTS, WORK
 
@@ -55,7 +55,7 @@ def test_another_runner_makes_the_same_shards(clips, records, tmp_path, mode):
     make = pipeline_maker(
         'DirectRunner', [f'--direct_running_mode={mode}', '--direct_num_workers=2']
     )
-    manifest = plan_dataset(str(clips.parent), str(clips))
+    manifest = build_manifest(str(clips.parent), str(clips))
     convert(manifest, str(tmp_path / 'out'), MEDIA, make_pipeline=make)
     assert shards(tmp_path / 'out') == shards(records)
     assert load_dataset(str(tmp_path / 'out')) == load_dataset(records)
@@ -64,7 +64,7 @@ def test_another_runner_makes_the_same_shards(clips, records, tmp_path, mode):
 @pytest.mark.slow
 def test_a_job_killed_five_times_converts_every_clip_once(clips, tmp_path):
     whole, out, num_shards = tmp_path / 'whole', tmp_path / 'out', 24
-    convert(plan_dataset(str(clips.parent), str(clips)), str(whole), MEDIA, num_shards=num_shards)
+    convert(build_manifest(str(clips.parent), str(clips)), str(whole), MEDIA, num_shards=num_shards)
     command = [
         *(sys.executable, '-c', 'from avmae_tf.cli import main; main()', 'convert'),
         *('--videos', clips.parent, '--annotations', clips, '--out', out, '--side', '32'),

@@ -18,7 +18,7 @@ from fuzz_media import fuzz
 from avmae_tf.config import ClipLimits, MediaSpec
 from beam_jobs import media, workers
 from beam_jobs.convert import convert
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
 from beam_jobs.workers import decode_clip, decode_clips
 
@@ -119,14 +119,14 @@ def test_a_file_whose_read_blocks_is_set_aside_and_the_job_goes_on(worker_runs, 
     for name in ('good.mp4', 'log.mp4'):
         (tmp_path / name).write_bytes(good.read_bytes())
     out, limits = str(tmp_path / 'out'), LIMITS.replace(seconds=3)
-    summary = convert(plan_dataset(str(tmp_path)), out, SPEC, limits=limits)
+    summary = convert(build_manifest(str(tmp_path)), out, SPEC, limits=limits)
     assert summary.clips == 1 and summary.reasons == {'timed_out': 1}
 
 
 def test_limits_do_not_change_the_job(clips):
     from beam_jobs.shards import job_of
 
-    manifest = plan_dataset(str(clips.parent), str(clips))
+    manifest = build_manifest(str(clips.parent), str(clips))
     jobs = [job_of(manifest, SPEC, limits=limits) for limits in (LIMITS, ClipLimits())]
     assert jobs[0].fingerprint == jobs[1].fingerprint and jobs[0].limits != jobs[1].limits
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from avmae_tf.cli import demo as module
-from avmae_tf.cli import runs
+from avmae_tf.cli import pipelines
 from avmae_tf.data import synthetic
 
 
@@ -18,7 +18,7 @@ def demo(monkeypatch, tmp_path):
         raise KeyError('stop')
 
     monkeypatch.setattr(synthetic, 'write_clips', lambda *args, **kwargs: '')
-    monkeypatch.setattr(runs, 'run_pipeline', stop)
+    monkeypatch.setattr(pipelines, 'run_pipeline', stop)
 
     def call(*arguments) -> tuple[Path, str, Exception]:
         workdir = tmp_path / 'demo'

@@ -15,8 +15,8 @@ import tensorflow as tf
 from avmae_tf.cli.failures import explain
 from avmae_tf.config import MediaSpec, Spec
 from avmae_tf.console import Failed
-from avmae_tf.data.files import open_text, write_text
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.dataset import load_dataset
+from avmae_tf.storage import open_text, write_text
 
 FULL = '/dev/full'
 needs_full = pytest.mark.skipif(not os.path.exists(FULL), reason='no /dev/full here')
@@ -159,9 +159,9 @@ def test_a_conversion_that_finds_the_disk_full_says_so_in_one_line_and_goes_on(
     clips, tmp_path, capfd
 ):
     from beam_jobs.convert import convert
-    from beam_jobs.datasets import plan_dataset
+    from beam_jobs.datasets import build_manifest
 
-    manifest, out = plan_dataset(str(clips.parent), str(clips)), str(tmp_path / 'out')
+    manifest, out = build_manifest(str(clips.parent), str(clips)), str(tmp_path / 'out')
     with files_of_at_most(20_000):
         text, code = explained(lambda: convert(manifest, out, MediaSpec(shorter_side_px=32)))
     assert text.startswith(f'{out}/work/clips-') and ': File too large; raise the limit' in text

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfx.components.evaluator import executor as stock
 from tfx.types.standard_artifacts import Examples
 
-from avmae_tf.data.records import load_dataset
+from avmae_tf.data.dataset import load_dataset
 from components.evaluator.component import Evaluator
 from components.evaluator.executor import Executor
 

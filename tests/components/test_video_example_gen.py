@@ -9,9 +9,9 @@ from tfx.types import standard_artifacts, standard_component_specs
 from tfx.utils import proto_utils
 
 from avmae_tf.config import ClipLimits, MediaSpec
-from avmae_tf.data.heads import EVENT
-from avmae_tf.data.records import load_dataset
-from beam_jobs.datasets import plan_dataset
+from avmae_tf.config.heads import EVENT
+from avmae_tf.data.dataset import load_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import write_manifest
 from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
 
@@ -24,7 +24,7 @@ def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, t
         (lists / f'{split}Set.txt').write_text(f'Bark&{video.stem}&good&0&10\n')
     with open(lists / 'trainSet.txt', 'a') as f:
         f.write('Bark&nowhere&good&0&10\n')
-    manifest = plan_dataset(str(clips.parent), str(lists), name='ave')
+    manifest = build_manifest(str(clips.parent), str(lists), name='ave')
     write_manifest(str(tmp_path / 'manifest'), manifest)
 
     options = struct_pb2.Struct()

@@ -10,12 +10,12 @@ from avmae_tf.config import AugmentSpec, ColourJitter, Mixup, SpecAugment
 from avmae_tf.data import augment
 from avmae_tf.data.augment import (
     augment_frames,
-    draw_beta,
     flip,
     jitter_colour,
     mask_spectrogram,
     mix,
     mixup,
+    sample_beta,
     shift_time,
     stripes,
 )
@@ -68,7 +68,7 @@ def jittered(frames, name, largest, number):
     """`frames` after one kind of change alone, and the draw that it was made with."""
     settings = {**NO_CHANGE, name: largest}
     spec = ColourJitter(probability=1.0, drop_probability=0.0, **settings)
-    drawn = augment.draw(seed(number), 6)
+    drawn = augment.sample_uniform(seed(number), 6)
     names = ('brightness', 'saturation', 'contrast', 'hue')
     fraction = float(drawn[2 + names.index(name)])
     result = jitter_colour(tf.constant(frames, tf.uint8), spec, seed(number)).numpy()
@@ -173,12 +173,12 @@ def test_labels_are_mixed_with_the_weight_of_their_modality(per_modality):
 
 
 def test_weights_follow_the_beta_distribution():
-    drawn = draw_beta(seed(0), 4000, 0.5).numpy()
+    drawn = sample_beta(seed(0), 4000, 0.5).numpy()
     levels = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
     arcsine_law = np.sin(np.pi / 2 * levels) ** 2  # Beta(1/2, 1/2)
     np.testing.assert_allclose(np.quantile(drawn, levels), arcsine_law, atol=0.03)
     for alpha in (0.1, 1.25, 2.0):  # variance of Beta(a, a)
-        drawn = draw_beta(seed(1), 4000, alpha).numpy()
+        drawn = sample_beta(seed(1), 4000, alpha).numpy()
         np.testing.assert_allclose(drawn.mean(), 0.5, atol=0.03)
         np.testing.assert_allclose(drawn.var(), 1 / (4 * (2 * alpha + 1)), rtol=0.06)
 

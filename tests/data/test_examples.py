@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
+from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
+from avmae_tf.data.dataset import Dataset
 from avmae_tf.data.examples import (
     DMVR,
     FORMATS,
@@ -12,8 +14,6 @@ from avmae_tf.data.examples import (
     parse_example,
     write_example,
 )
-from avmae_tf.data.heads import EVENT, LABEL, NOUN, VERB
-from avmae_tf.data.records import Dataset
 
 FRAMES = (b'\xff\xd8one', b'\xff\xd8two', b'\xff\xd8three')
 WAVEFORM = np.array([0, 16384, -32768, 32767], np.int16)

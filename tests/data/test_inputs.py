@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from avmae_tf.data.inputs import (
     Worker,
+    eval_batches,
     shuffled_clips,
-    testing_batches,
     training_batches,
 )
 from avmae_tf.data.inputs import shard_order as order
@@ -126,7 +126,7 @@ def test_workers_draw_differently_and_resume_on_their_own(records, dataset, pret
 
 
 def test_testing_sees_every_clip_once_and_fills_the_last_batch(records, dataset, finetune_config):
-    batches = list(testing_batches(records, dataset, finetune_config, batch_size=6, num_views=2))
+    batches = list(eval_batches(records, dataset, finetune_config, batch_size=6, num_views=2))
     assert [batch['video'].shape for batch in batches] == [(6, 2, 4, 32, 32, 3)] * 3
     weights = np.concatenate([batch['weight'] for batch in batches])
     labels = np.concatenate([batch['label'] for batch in batches])

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from avmae_tf.cli.train import finetune
 from avmae_tf.config import RunSpec
 from avmae_tf.data import examples
-from avmae_tf.data.inputs import Worker, testing_batches, training_batches
+from avmae_tf.data.dataset import DATASET_FILE, load_dataset, save_dataset
+from avmae_tf.data.inputs import Worker, eval_batches, training_batches
 from avmae_tf.data.labelled import count_labels
-from avmae_tf.data.records import DATASET_FILE, load_dataset, save_dataset
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 from avmae_tf.training.trainer import Trainer
 from components.evaluation import analysis
@@ -112,7 +112,7 @@ def test_an_epoch_of_finetuning_is_the_labelled_clips_and_resumes_exactly(
 
 def test_testing_sees_the_labelled_clips_once(folder, counted, finetune_config):
     batches = list(
-        testing_batches(folder, counted, finetune_config, batch_size=4, num_views=1, labelled=True)
+        eval_batches(folder, counted, finetune_config, batch_size=4, num_views=1, labelled=True)
     )
     weights = np.concatenate([batch['weight'] for batch in batches])
     labels = np.concatenate([batch['label'] for batch in batches])
@@ -132,14 +132,14 @@ def test_finetuning_counts_labelled_clips_alone_and_says_what_it_leaves_out(
         '36 clips without a label left out of train, 11 clips without a label left out of eval'
     )
     trainer = Trainer(task, folder, ONE_DEVICE, RunSpec())
-    assert (trainer.num_steps, trainer.num_test_steps) == (6, 2)
+    assert (trainer.num_steps, trainer.num_eval_steps) == (6, 2)
 
 
 def test_pretraining_takes_all_clips(folder, counted, pretrain_config):
     task = PretrainTask(pretrain_config, counted)
     assert not task.labelled and task.prepare(folder) == ''
     trainer = Trainer(task, folder, ONE_DEVICE, RunSpec())
-    assert (trainer.num_steps, trainer.num_test_steps) == (12, 2)
+    assert (trainer.num_steps, trainer.num_eval_steps) == (12, 2)
 
 
 @pytest.mark.parametrize(

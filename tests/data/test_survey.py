@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
+from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
+from avmae_tf.data.dataset import Dataset, save_dataset
 from avmae_tf.data.examples import EXAMPLE, FORMATS, parse_example, write_example
-from avmae_tf.data.heads import EVENT, LABEL, NOUN, VERB
-from avmae_tf.data.records import Dataset, save_dataset
 from avmae_tf.data.survey import is_records, survey
 
 

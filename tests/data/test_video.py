@@ -7,8 +7,8 @@ import tensorflow as tf
 from served_requests import picture
 
 from avmae_tf.config import AugmentSpec, MediaSpec, SpecAugment, VideoSpec
+from avmae_tf.config.heads import LABEL
 from avmae_tf.data.examples import parse_example, write_example
-from avmae_tf.data.heads import LABEL
 from avmae_tf.data.video import (
     crop_window,
     decode_frames,
@@ -18,8 +18,8 @@ from avmae_tf.data.video import (
 )
 from avmae_tf.data.views import (
     chosen_jpegs,
-    testing_starts,
-    testing_views,
+    eval_starts,
+    eval_views,
     training_starts,
     training_view,
     training_window,
@@ -165,7 +165,7 @@ def test_a_missing_modality_is_grey_or_silent(pretrain_config, finetune_config, 
     inputs = drawn_view(nothing, config, 0)
     assert (inputs['video'].numpy() == 128).all()
     np.testing.assert_allclose(inputs['audio'], np.log(1e-3), rtol=1e-6)
-    views = testing_views(nothing, finetune_config, 2)
+    views = eval_views(nothing, finetune_config, 2)
     np.testing.assert_allclose(views['video'], 0.0, atol=0.005)
     np.testing.assert_allclose(views['audio'], np.log(1e-3), rtol=1e-6)
 
@@ -187,7 +187,7 @@ def test_sound_moves_where_the_video_cannot(pretrain_config, frames):
 
 def test_test_views_span_the_clip(pretrain_config):
     clip = record(frames=[b''] * 80, waveform=np.zeros(160000))
-    starts = [testing_starts(clip, pretrain_config, x) for x in (0.0, 0.5, 1.0)]
+    starts = [eval_starts(clip, pretrain_config, x) for x in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(starts, [[0, 0], [4.5, 4.52], [9, 9.04]], atol=1e-4)
 
 
@@ -198,7 +198,7 @@ def brightness(frames):
 
 def test_three_crops_lie_along_the_longer_side_and_share_the_sound(finetune_config):
     clip = filmed()
-    views = testing_views(clip, finetune_config, 2, num_crops=3)
+    views = eval_views(clip, finetune_config, 2, num_crops=3)
     assert views['video'].shape == (6, 4, 32, 32, 3) and views['audio'].shape == (6, 96, 128, 1)
     pixels = (views['video'].numpy() + 1) * 127.5
     assert brightness(pixels[:, 0]) == [0, 0, 0, 8, 8, 8]
@@ -207,14 +207,14 @@ def test_three_crops_lie_along_the_longer_side_and_share_the_sound(finetune_conf
     sound = views['audio'].numpy()
     assert (sound[0] == sound[2]).all() and (sound[3] == sound[5]).all()
     np.testing.assert_array_equal(
-        views['video'][1], testing_views(clip, finetune_config, 2)['video'][0]
+        views['video'][1], eval_views(clip, finetune_config, 2)['video'][0]
     )
 
 
 def test_views_by_segments_span_the_clip(finetune_config):
     spec = SPEC.replace(sampling='segments')
     assert brightness(view_frames(chosen_jpegs(filmed(), spec, 0.0), spec)) == [2, 6, 10, 14]
-    views = testing_views(filmed(), finetune_config.replace(video=spec), 2)['video'].numpy()
+    views = eval_views(filmed(), finetune_config.replace(video=spec), 2)['video'].numpy()
     assert brightness((views + 1) * 127.5) == [[1, 5, 9, 13], [3, 7, 11, 15]]
     config = finetune_config.replace(video=spec)
     drawn = {tuple(brightness(drawn_view(filmed(), config, i)['video'])) for i in range(12)}

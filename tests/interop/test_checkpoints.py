@@ -190,7 +190,7 @@ def test_import_scenic_writes_a_model_that_reconstructs_alike(tmp_path, pretrain
                '--out', out)  # fmt: skip
     assert f'{len(parameters)} parameters' in done.output
     again = load_model(str(out))
-    masks = model.draw_masks(tf.constant([0, 1]), 2)
+    masks = model.sample_masks(tf.constant([0, 1]), 2)
     inputs = {m: x + 0.5 for m, x in blank_inputs(pretrain_config, 2).items()}
     for m, x in model(inputs, masks).predicted.items():
         np.testing.assert_allclose(again(inputs, masks).predicted[m], x, atol=1e-5)

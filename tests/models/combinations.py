@@ -33,7 +33,7 @@ def clips(config, batch=2):
 def run(config, seed=0):
     """(loss, model, inputs, masks, outcome)."""
     model, inputs = drawn(build_avmae(config)), clips(config)
-    masks = model.draw_masks(tf.constant([seed, 0]), 2)
+    masks = model.sample_masks(tf.constant([seed, 0]), 2)
     return ReconstructionLoss(config), model, inputs, masks, model(inputs, masks)
 
 

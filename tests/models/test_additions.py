@@ -65,7 +65,7 @@ def test_a_new_fusion_and_objective_are_settings_like_the_others(settings):
 
 def test_they_are_built_trained_and_counted(settings):
     model, inputs = drawn(build_avmae(settings)), clips(settings)
-    masks = model.draw_masks(tf.constant([0, 0]), 2)
+    masks = model.sample_masks(tf.constant([0, 0]), 2)
     loss = ReconstructionLoss(settings)
 
     @tf.function(jit_compile=True)

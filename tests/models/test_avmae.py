@@ -17,7 +17,7 @@ def model(pretrain_config):
 
 def test_no_prediction_depends_on_a_masked_value(model, pretrain_config):
     inputs = clips(pretrain_config)
-    masks = model.draw_masks(tf.constant([0, 0]), 2)
+    masks = model.sample_masks(tf.constant([0, 0]), 2)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         predicted = model(inputs, masks).predicted
@@ -31,7 +31,7 @@ def test_no_prediction_depends_on_a_masked_value(model, pretrain_config):
 @pytest.mark.parametrize(('seen', 'predicted'), [('audio', 'video'), ('video', 'audio')])
 def test_mid_fusion_lets_each_modality_see_the_other(model, pretrain_config, seen, predicted):
     inputs = clips(pretrain_config)
-    masks = model.draw_masks(tf.constant([0, 0]), 2)
+    masks = model.sample_masks(tf.constant([0, 0]), 2)
     with tf.GradientTape() as tape:
         tape.watch(inputs[seen])
         outcome = model(inputs, masks)
@@ -41,7 +41,7 @@ def test_mid_fusion_lets_each_modality_see_the_other(model, pretrain_config, see
 
 def test_predictions_stand_beside_their_targets(model, pretrain_config):
     inputs = clips(pretrain_config)
-    masks = model.draw_masks(tf.constant([0, 0]), 2)
+    masks = model.sample_masks(tf.constant([0, 0]), 2)
     outcome = model(inputs, masks)
     for m, patches in model.patchify(inputs).items():
         np.testing.assert_array_equal(

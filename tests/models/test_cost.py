@@ -79,7 +79,7 @@ def pretraining(config) -> int:
     model = build_avmae(config)
 
     def forward(inputs):
-        masks = model.draw_masks(tf.constant([0, 0]), batch=1)
+        masks = model.sample_masks(tf.constant([0, 0]), batch=1)
         return model(inputs, masks).predicted
 
     return traced_flops(forward, config)

@@ -23,7 +23,7 @@ def sees(tape, outputs, inputs) -> bool:
 def test_which_encoders_let_a_modality_see_the_other(settings, encoder):
     config = settings(encoder=encoder)
     model, inputs = drawn(build_avmae(config)), clips(config)
-    masks = model.draw_masks(tf.constant([0, 0]), 2)
+    masks = model.sample_masks(tf.constant([0, 0]), 2)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)
         encoded = {m: total([x]) for m, x in model.encode(model.patchify(inputs), masks).items()}
@@ -58,7 +58,7 @@ def test_no_prediction_depends_on_a_masked_pixel(settings, encoder, decoder, obj
         pytest.skip('not a legal combination')
     config = settings(encoder=encoder, decoder=decoder, objective=OBJECTIVES[objective])
     model, inputs = drawn(build_avmae(config)), clips(config)
-    masks = model.draw_masks(tf.constant([0, 0]), 2)
+    masks = model.sample_masks(tf.constant([0, 0]), 2)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         predicted = model(inputs, masks).predicted

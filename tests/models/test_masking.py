@@ -4,11 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import AudioSpec, MaskingSpec, VideoSpec
-from avmae_tf.models.masking import draw_mask, gather_tokens, unshuffle
+from avmae_tf.models.masking import gather_tokens, sample_mask, unshuffle
 
 
 def test_a_mask_is_a_permutation_for_each_clip():
-    mask = draw_mask(tf.constant([1, 2]), batch=5, num_tokens=20, num_masked=18)
+    mask = sample_mask(tf.constant([1, 2]), batch=5, num_tokens=20, num_masked=18)
     assert mask.visible.shape == (5, 2) and mask.masked.shape == (5, 18)
     tokens = np.concatenate([mask.masked, mask.visible], axis=1)
     np.testing.assert_array_equal(np.sort(tokens, axis=1), [range(20)] * 5)
@@ -17,20 +17,20 @@ def test_a_mask_is_a_permutation_for_each_clip():
 
 def test_the_seed_decides():
     def visible(seed):
-        mask = draw_mask(tf.constant(seed), batch=2, num_tokens=50, num_masked=25)
+        mask = sample_mask(tf.constant(seed), batch=2, num_tokens=50, num_masked=25)
         return mask.visible.numpy().tolist()
 
     assert visible([0, 1]) == visible([0, 1]) != visible([0, 2])
 
 
 def test_every_token_is_masked_at_the_rate():
-    mask = draw_mask(tf.constant([0, 0]), batch=4000, num_tokens=10, num_masked=5)
+    mask = sample_mask(tf.constant([0, 0]), batch=4000, num_tokens=10, num_masked=5)
     share = np.bincount(mask.masked.numpy().ravel(), minlength=10) / 4000
     np.testing.assert_allclose(share, 0.5, atol=0.04)
 
 
 def test_unshuffle_puts_tokens_at_their_places():
-    mask = draw_mask(tf.constant([3, 4]), batch=2, num_tokens=6, num_masked=4)
+    mask = sample_mask(tf.constant([3, 4]), batch=2, num_tokens=6, num_masked=4)
     tokens = tf.random.stateless_normal([2, 6, 3], [0, 0])
     token = tf.constant([7.0, 8.0, 9.0])
     full = unshuffle(gather_tokens(tokens, mask.visible), mask, token)
@@ -41,7 +41,7 @@ def test_unshuffle_puts_tokens_at_their_places():
 
 
 def test_tubes_hide_the_same_places_at_every_step():
-    mask = draw_mask(tf.constant([1, 2]), batch=3, num_tokens=24, num_masked=16, num_steps=4)
+    mask = sample_mask(tf.constant([1, 2]), batch=3, num_tokens=24, num_masked=16, num_steps=4)
     hidden = np.zeros([3, 24])
     np.put_along_axis(hidden, mask.masked.numpy(), 1, axis=1)
     by_step = hidden.reshape(3, 4, 6)

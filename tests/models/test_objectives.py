@@ -96,7 +96,7 @@ def test_one_direction_runs_its_own_side_of_the_decoder_only(settings, decoder):
     model, inputs = drawn(build_avmae(config)), clips(config)
     given = []
     model.decode = lambda sequences: given.append(set(sequences)) or sequences
-    model(inputs, model.draw_masks(tf.constant([0, 0]), 2))
+    model(inputs, model.sample_masks(tf.constant([0, 0]), 2))
     assert given == [{'video'}]
 
 
@@ -152,9 +152,9 @@ def test_a_clip_that_fills_up_a_batch_counts_nothing(settings, dataset):
     views = {m: x[:, None] for m, x in inputs.items()}
     other = {m: tf.concat([x[:1], 5 * x[1:]], axis=0) for m, x in views.items()}
     weight = tf.constant([1.0, 0.0])
-    first = task.test_scalars(model, {**views, 'weight': weight})
-    again = task.test_scalars(model, {**other, 'weight': weight})
-    assert set(first) == set(task.test_names)
+    first = task.eval_scalars(model, {**views, 'weight': weight})
+    again = task.eval_scalars(model, {**other, 'weight': weight})
+    assert set(first) == set(task.eval_names)
     for name, value in first.items():
         np.testing.assert_allclose(value[0], again[name][0], rtol=1e-6)
 
@@ -173,7 +173,7 @@ def test_standardised_targets(settings):
 def test_pictures_of_standardised_predictions_are_in_the_units_of_the_input(settings):
     config = settings(standardise_targets=True)
     inputs = {m: 3.0 * x - 1.0 for m, x in clips(config).items()}
-    masks = build_avmae(config).draw_masks(tf.constant([0, 0]), 2)
+    masks = build_avmae(config).sample_masks(tf.constant([0, 0]), 2)
     patches = {m: patchify(x, config.inputs(m)) for m, x in inputs.items()}
     indices = {m: mask.masked for m, mask in masks.items()}
     perfect = {m: standardise(gather_tokens(patches[m], i)) for m, i in indices.items()}

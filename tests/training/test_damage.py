@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from avmae_tf.cli import cli
 from avmae_tf.cli.failures import explain
 from avmae_tf.config import MediaSpec
-from avmae_tf.data.records import Dataset
+from avmae_tf.data.dataset import Dataset
 from avmae_tf.models.builders import build_avmae
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.data.examples import parse_example
-from avmae_tf.data.inputs import testing_batches
+from avmae_tf.data.inputs import eval_batches
 from avmae_tf.models.classifier import merge_views, view_averaged_logits
 from avmae_tf.training.checkpoints import describe_model, load_model
 from avmae_tf.training.export import describe_served, export_saved_model
@@ -17,7 +17,7 @@ def batch(records, dataset, finetune_config):
     """Four clips as the model is tested on them, and the records that hold them."""
     path = f'{records}/{dataset.shards("eval")[0].path}'
     serialized = [r.numpy() for r in tf.data.TFRecordDataset(path).take(4)]
-    batches = testing_batches(records, dataset, finetune_config, batch_size=4, num_views=2)
+    batches = eval_batches(records, dataset, finetune_config, batch_size=4, num_views=2)
     views = next(iter(batches))
     return serialized, {m: views[m] for m in finetune_config.modalities}
 

@@ -1,4 +1,6 @@
-"""Settings of a model that is named on the command line."""
+"""Settings that are named on the command line: a recipe with changes, or a model by its size."""
+
+import os
 
 import click
 
@@ -9,9 +11,34 @@ from avmae_tf.config import (
     Bottleneck,
     DecoderSpec,
     TrainingConfig,
+    merge,
+    read_yaml,
+    resolve_recipe,
 )
+from avmae_tf.storage import is_remote, open_text
 
 BOTTLENECK = 'bottleneck'
+
+
+def read_recipe(recipe: str, recipes: dict, changes: tuple[str, ...], config_class):
+    """A recipe by name or from a YAML file, with `field.of.group=value` changes."""
+    if is_remote(recipe) or os.path.isfile(recipe):
+        with open_text(recipe) as f:
+            settings = read_yaml(f, recipe)
+        if not isinstance(settings, dict):
+            raise ValueError(f'{recipe}: must be fields with values, got {settings!r}')
+        settings = resolve_recipe(settings, recipes)
+    else:
+        settings = resolve_recipe(recipe, recipes)
+    for change in changes:
+        path, equals, value = change.partition('=')
+        if not equals:
+            raise click.BadParameter(f'{change!r} is not field=value', param_hint='--set')
+        nested = read_yaml(value, f'--set {path}')
+        for name in reversed(path.split('.')):
+            nested = {name: nested}
+        settings = merge(settings, nested)
+    return config_class.model_validate(settings)
 
 
 def settings_of(

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from clock_movies import write_movie
 
-from avmae_tf.data.heads import LABEL
+from avmae_tf.config.heads import LABEL
 from beam_jobs import labels
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
+from beam_jobs.manifest_report import Listed, report_of
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, read_manifest, write_manifest
 from beam_jobs.media import _is_cut_out as is_cut_out
-from beam_jobs.plan_report import Listed, report
 from beam_jobs.shards import plan_shards
 from beam_jobs.videos import VideoIndex, no_such_file
 
@@ -69,7 +69,7 @@ def test_a_cut_out_segment_wins_over_its_video_and_a_start_at_0_needs_no_telling
 def test_an_id_that_looks_like_a_segment_of_another_video_is_a_video(tmp_path):
     touch(tmp_path / 'videos', 'v_30.mp4', 'v.mp4', 'Yv.mp4')
     source = write_vggsound(tmp_path / 'l', 'v_30,0,a,train', 'v,30,a,train', 'Yv,30,a,test')
-    rows = plan_dataset(str(tmp_path / 'videos'), **source).rows
+    rows = build_manifest(str(tmp_path / 'videos'), **source).rows
     assert [os.path.basename(row.path) for row in rows] == ['v_30.mp4', 'v.mp4', 'Yv.mp4']
     assert [row.holds for row in rows] == [VIDEO_FILE, EITHER_FILE, EITHER_FILE]
 
@@ -88,14 +88,14 @@ def test_sounds_count_where_no_video_is_required_and_are_told_elsewhere(tmp_path
     touch(tmp_path, 'a.wav', 'b.FLAC', 'c.m4a', 'd.opus', 'e.mp3', 'f.ogg', 'g.mp4', 'h.txt')
     names = [file.name for file in VideoIndex(str(tmp_path), ('audio',)).files]
     assert ''.join(name[0] for name in names) == 'abcdefg'
-    with_video = plan_dataset(str(tmp_path))
+    with_video = build_manifest(str(tmp_path))
     assert [row.key for row in with_video.rows] == ['g.mp4']
-    assert report(with_video).skipped == {
+    assert report_of(with_video).skipped == {
         '.wav': 1, '.flac': 1, '.m4a': 1, '.opus': 1, '.mp3': 1, '.ogg': 1, '.txt': 1,
     }  # fmt: skip
     (tmp_path / 'g.mp4').unlink()
     with pytest.raises(ValueError, match=r'names no video; 1 .*\.wav.*--require audio'):
-        plan_dataset(str(tmp_path))
+        build_manifest(str(tmp_path))
 
 
 def test_what_is_no_file_is_neither_listed_nor_opened(tmp_path):
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_neither_listed_nor_opened(tmp_path):
     (tmp_path / 'zero.mp4').symlink_to('/dev/zero')
     (tmp_path / 'folder.mp4').mkdir()
     (tmp_path / 'list.csv').write_text('path\n.\npipe\npipe.mp4\nzero.mp4\nfolder.mp4\n')
-    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv'))
+    manifest = build_manifest(str(tmp_path), str(tmp_path / 'list.csv'))
     assert not any(row.is_found for row in manifest.rows)
     assert sorted(manifest.unread) == ['pipe.mp4', 'zero.mp4']
 
@@ -113,13 +113,13 @@ def test_what_is_no_file_is_neither_listed_nor_opened(tmp_path):
 def test_a_missing_segment_says_which_names_were_looked_for(tmp_path):
     touch(tmp_path, 'a.mp4')
     source = write_vggsound(tmp_path, '-x_y,0,dog,train', 'a,30,dog,test')
-    missing = plan_dataset(str(tmp_path), **source).rows[0]
+    missing = build_manifest(str(tmp_path), **source).rows[0]
     line = no_such_file(missing, missing.path)
     assert line.startswith('-x_y.*: no such file; looked for -x_y, -x_y_0_10000, ')
     for name in ('-x_y_000000', '-x_y_0', '-x_y_0-10', '-x_y-0', '-x_y_0.000'):
         assert f', {name},' in line
     (tmp_path / 'list.csv').write_text('path\ngone.mp4\n')
-    (gone,) = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv')).rows
+    (gone,) = build_manifest(str(tmp_path), str(tmp_path / 'list.csv')).rows
     assert no_such_file(gone, 'v/gone.mp4') == 'v/gone.mp4: no such file'
 
 
@@ -171,9 +171,9 @@ def test_an_unknown_label_is_named_with_the_nearest(tmp_path):
         match=r"list.csv, line 2: 'dog barkin' is none of the 3 classes of 'label'; "
         r"the nearest: 'Dog barking', 'Dog growling'",
     ):
-        plan_dataset(str(tmp_path), str(tmp_path / 'list.csv'))
+        build_manifest(str(tmp_path), str(tmp_path / 'list.csv'))
     (tmp_path / 'list.csv').write_text('path,label\na.mp4,DOG  barking\n')
-    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv'))
+    manifest = build_manifest(str(tmp_path), str(tmp_path / 'list.csv'))
     assert manifest.heads == {LABEL: ('Zither', 'Dog barking', 'Dog growling')}
     assert manifest.rows[0].labels == {LABEL: ('Dog barking',)}
 
@@ -190,7 +190,7 @@ def test_the_report_says_what_there_is(tmp_path):
         tmp_path / 'lists', 'a,0,dog,train', 'a,20,dog,test', 'b,0,cat,train', 'b,0,cat,train',
         'c,0,fox,test', 'gone,0,owl,train',
     )  # fmt: skip
-    found = report(plan_dataset(str(videos), **source))
+    found = report_of(build_manifest(str(videos), **source))
     assert {k: (v.clips, v.found) for k, v in found.splits.items()} == {
         'eval': (2, 2), 'train': (3, 2),
     }  # fmt: skip
@@ -215,7 +215,7 @@ def test_a_clip_named_in_two_splits_is_a_leak(tmp_path, name):
         for split, videos in (('balanced_train', 'cdd'), ('eval', 'c')):
             lines = ''.join(f'{video}, 0, 10, "/m/a"\n' for video in videos)
             (source / f'{split}_segments.csv').write_text(lines)
-    found = report(plan_dataset(str(tmp_path), str(source), name=name))
+    found = report_of(build_manifest(str(tmp_path), str(source), name=name))
     assert found.named_twice == 2
     assert found.in_several_splits == Listed(1, ('c.mp4' if name == 'folder' else 'c',))
 
@@ -224,10 +224,10 @@ def test_a_clip_named_in_two_splits_is_a_leak(tmp_path, name):
 def test_a_job_of_nothing_to_convert_has_shards_and_no_negative_size(tmp_path, times):
     touch(tmp_path, 'c.mp4')
     (tmp_path / 'list.csv').write_text('path,start,end\n' + ','.join(('c.mp4', *times)) + '\n')
-    manifest = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv'))
+    manifest = build_manifest(str(tmp_path), str(tmp_path / 'list.csv'))
     (plan,) = plan_shards(manifest, num_shards=3)
     assert plan.rows == manifest.rows
-    found = report(manifest)
+    found = report_of(manifest)
     assert found.record_gigabytes == 0 and all(s.hours == 0 for s in found.splits.values())
 
 
@@ -235,19 +235,19 @@ def test_a_subset_is_of_what_is_trained_on(tmp_path):
     source = write_vggsound(tmp_path, 'a,0,cat,train', 'b,0,dog,train', 'c,0,dog,test')
     ids = tmp_path / 'ids.txt'
     ids.write_text('b\n\n')
-    manifest = plan_dataset(str(tmp_path), **source, subset=str(ids))
+    manifest = build_manifest(str(tmp_path), **source, subset=str(ids))
     assert [row.video for row in manifest.rows] == ['b', 'c']
     assert manifest.heads == {LABEL: ('cat', 'dog')}  # as without the subset
     ids.write_text('nothing\n')
     with pytest.raises(ValueError, match=r'ids.txt: holds no video id that .* trains on'):
-        plan_dataset(str(tmp_path), **source, subset=str(ids))
+        build_manifest(str(tmp_path), **source, subset=str(ids))
 
 
 def test_a_test_split_is_evaluated_on_only_where_there_is_no_validation(tmp_path):
     for splits, wanted in (('train test', 'train eval'), ('train val test', 'train eval test')):
         lines = [f'{i}.mp4,{split}' for i, split in enumerate(splits.split())]
         (tmp_path / 'list.csv').write_text('path,split\n' + '\n'.join(lines) + '\n')
-        rows = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv')).rows
+        rows = build_manifest(str(tmp_path), str(tmp_path / 'list.csv')).rows
         assert [row.split for row in rows] == wanted.split()
 
 
@@ -255,14 +255,14 @@ def test_keys_tell_close_times_apart(tmp_path):
     (tmp_path / 'list.csv').write_text(
         'path,start,end\na.mp4,12345.67,12346\na.mp4,12345.72,12346\n'
     )
-    rows = plan_dataset(str(tmp_path), str(tmp_path / 'list.csv')).rows
+    rows = build_manifest(str(tmp_path), str(tmp_path / 'list.csv')).rows
     assert [row.key for row in rows] == ['a.mp4#12345.67-12346', 'a.mp4#12345.72-12346']
 
 
 def test_a_manifest_of_every_kind_reads_back(tmp_path):
     touch(tmp_path, 'a.mp4')
     source = write_vggsound(tmp_path, 'a,0,"dog, barking",train', 'b,30,cat,test')
-    manifest = plan_dataset(str(tmp_path), **source)
+    manifest = build_manifest(str(tmp_path), **source)
     write_manifest(str(tmp_path / 'manifest'), manifest)
     again = read_manifest(str(tmp_path / 'manifest'))
     assert again == manifest and again.fingerprint == manifest.fingerprint
@@ -271,11 +271,11 @@ def test_a_manifest_of_every_kind_reads_back(tmp_path):
 NUM_ROWS = 20_000
 PLANNING = """
 import sys
-from beam_jobs.datasets import plan_dataset
+from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import write_manifest
-from beam_jobs.plan_report import report
-manifest = plan_dataset(sys.argv[1], sys.argv[1], name='vggsound')
-found = report(manifest)
+from beam_jobs.manifest_report import report_of
+manifest = build_manifest(sys.argv[1], sys.argv[1], name='vggsound')
+found = report_of(manifest)
 write_manifest(sys.argv[1] + '/manifest', manifest)
 assert manifest.fingerprint and 'tensorflow' not in sys.modules
 print(len(manifest.rows), found.files)
@@ -306,14 +306,14 @@ def test_of_a_few_videos_one_is_held_out(tmp_path):
         folder.mkdir()
         for i in range(count):
             (folder / f'{i}.mp4').touch()
-        splits = {row.split for row in plan_dataset(str(folder)).rows}
+        splits = {row.split for row in build_manifest(str(folder)).rows}
         assert splits == {'train', 'eval'}
 
 
 def drawn(folder: Path, lines: list[str], columns: str = 'path,label') -> dict[str, str]:
     """The split of each clip of a list."""
     (folder / 'list.csv').write_text('\n'.join([columns, *lines]) + '\n')
-    rows = plan_dataset(str(folder), str(folder / 'list.csv')).rows
+    rows = build_manifest(str(folder), str(folder / 'list.csv')).rows
     return {row.key: row.split for row in rows}
 
 
@@ -348,7 +348,7 @@ def test_a_split_that_is_none_is_named_with_its_line(tmp_path):
     (tmp_path / 'a.mp4').touch()
     annotations = tmp_path / 'labels.csv'
     annotations.write_text('path,split\na.mp4,Train\n')
-    assert plan_dataset(str(tmp_path), str(annotations)).rows[0].split == 'train'
+    assert build_manifest(str(tmp_path), str(annotations)).rows[0].split == 'train'
     annotations.write_text('path,split\na.mp4,../x\n')
     with pytest.raises(ValueError, match=r'labels.csv.*split must be train, eval or test'):
-        plan_dataset(str(tmp_path), str(annotations))
+        build_manifest(str(tmp_path), str(annotations))

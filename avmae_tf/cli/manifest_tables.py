@@ -1,13 +1,13 @@
 """The report of a planned conversion as tables."""
 
 from avmae_tf import console
-from beam_jobs.plan_report import Listed, PlanReport
+from beam_jobs.manifest_report import Listed, ManifestReport
 from beam_jobs.videos import AUDIO_SUFFIXES
 
 SUFFIXES = 5  # so many are listed
 
 
-def show(plan: PlanReport):
+def show(plan: ManifestReport):
     """Tables on standard error: clips by split, and what to look at before the work starts."""
     from rich.padding import Padding
     from rich.table import Table
@@ -32,7 +32,7 @@ def _right(*names: str):
     return [Column(name, justify='right') for name in names]
 
 
-def _notes(plan: PlanReport):
+def _notes(plan: ManifestReport):
     yield 'videos found', f'{plan.files:,}'
     yield 'records', f'about {plan.record_gigabytes:,.2f} GB'
     if plan.missing.count:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from avmae_tf.data.files import to_bytes
-from avmae_tf.data.heads import EVENT
+from avmae_tf.config.heads import EVENT
+from avmae_tf.storage import to_bytes
 from beam_jobs.annotations import Annotation, Published, open_annotations
 from beam_jobs.labels import Matcher
 from beam_jobs.manifests import Manifest, Row
@@ -34,7 +34,7 @@ class _Named(NamedTuple):
     where: str
 
 
-def plan(
+def assemble_manifest(
     published: Published,
     index: VideoIndex,
     *,
@@ -74,7 +74,7 @@ def plan(
     index.taken = {clip.video for clip in clips.values()}
     rows = [_row(key, clips.pop(key), published, index) for key in list(clips)]
     if not all(row.split for row in rows):
-        drawn = draw_splits(rows)
+        drawn = assign_splits(rows)
         rows = [r if r.split else dataclasses.replace(r, split=drawn[r.video]) for r in rows]
     if wanted is not None:
         rows = [row for row in rows if row.split != TRAIN or row.video in wanted]
@@ -150,7 +150,7 @@ def _alike(ours: Labels, theirs: Labels) -> bool:
     return all(of(ours.get(head, ())) == of(theirs.get(head, ())) for head, of in kind.items())
 
 
-def draw_splits(rows: list[Row]) -> dict[str, str]:
+def assign_splits(rows: list[Row]) -> dict[str, str]:
     """The splits of videos of which the annotations name none, by a hash of their names.
 
     A tenth is held out, and where there are several, one at least and not all. A clip that is held

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from avmae_tf.data.files import check_folder, exists, is_folder, open_text, write_text, written
+from avmae_tf.storage import check_folder, exists, is_folder, open_text, write_text, written
 
 
 @pytest.mark.parametrize('scheme', ['', 'file://'])

@@ -18,8 +18,8 @@ import pydantic
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec, Spec
-from avmae_tf.data.files import read_settings, write_text
-from avmae_tf.data.heads import HEADS, LABEL, Classes
+from avmae_tf.config.heads import HEADS, LABEL, Classes
+from avmae_tf.storage import read_settings, write_text
 
 DATASET_FILE = 'dataset.json'
 REMEDY = 'delete it and run `avmae convert` again, with the same settings'

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from avmae_tf.data.inputs import testing_batches, training_batches
-from avmae_tf.data.records import (
+from avmae_tf.data.dataset import (
     DATASET_FILE,
     check_records,
     check_sizes,
@@ -18,6 +17,7 @@ from avmae_tf.data.records import (
     save_dataset,
     shard_records,
 )
+from avmae_tf.data.inputs import eval_batches, training_batches
 from avmae_tf.data.survey import survey
 
 
@@ -108,7 +108,7 @@ def test_whatever_reads_records_holds_shards_to_their_description(
     save_dataset(str(folder), older)
     check_sizes(str(folder), older, kinds)
     training = training_batches(str(folder), older, pretrain_config, batch_size=8).take(6)
-    testing = testing_batches(str(folder), older, finetune_config, batch_size=8, num_views=1)
+    testing = eval_batches(str(folder), older, finetune_config, batch_size=8, num_views=1)
     readers = {
         'train': (lambda: list(training), lambda: check_records(str(folder), older, 'train')),
         'eval': (lambda: list(testing), lambda: survey(str(folder))),
@@ -147,7 +147,7 @@ def test_missing_and_short_shards_are_named_before_anything_is_read(
 def test_a_shard_that_goes_while_it_is_read_is_named(records, dataset, tmp_path, finetune_config):
     folder = tmp_path / 'records'
     shutil.copytree(records, folder)
-    batches = testing_batches(str(folder), dataset, finetune_config, batch_size=8, num_views=1)
+    batches = eval_batches(str(folder), dataset, finetune_config, batch_size=8, num_views=1)
     gone = folder / dataset.shards('eval')[-1].path
     gone.unlink()
     with pytest.raises(ValueError, match=f'{gone}: no such shard'), damage_named():

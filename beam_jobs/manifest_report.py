@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import json
 
-from avmae_tf.data.files import to_unicode
+from avmae_tf.storage import to_unicode
 from beam_jobs.manifests import Manifest, Row
 
 EXAMPLES = 10  # names given of everything that is counted
@@ -46,7 +46,7 @@ class SplitReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class PlanReport:
+class ManifestReport:
     """Counts of a manifest.
 
     Attributes:
@@ -80,7 +80,7 @@ class PlanReport:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
 
-def report(manifest: Manifest) -> PlanReport:
+def report_of(manifest: Manifest) -> ManifestReport:
     """Counts in one pass over the rows."""
     splits = collections.defaultdict(SplitReport)
     files, missing, split_of, leaked = set(), set(), {}, set(manifest.leaked)
@@ -100,7 +100,7 @@ def report(manifest: Manifest) -> PlanReport:
             if row.split == 'train':
                 for head, labels in row.labels.items():
                     trained[head].update(labels)
-    return PlanReport(
+    return ManifestReport(
         splits={name: splits[name] for name in sorted(splits)},
         files=len(files),
         missing=Listed.of(missing),
