@@ -27,8 +27,9 @@ test-slow: $(READY) ## the end-to-end tests, minutes each
 bench: $(READY) ## CPU time against the targets; BENCH=name runs one
 	@$(PYTHON) -m benchmarks $(BENCH)
 
-check: $(READY) ## lint and format
+check: $(READY) ## lint, format and types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
 
 format: $(READY) ## mend what lint and format can mend
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .

@@ -10,8 +10,9 @@ VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'avmae_tf/__init__.py').
 # Exact versions, all of them: a resolver would search for the better part of an hour.
 LOCK = (ROOT / 'requirements.lock').read_text().split()
 DEVELOPERS = (
-    *('execnet', 'gcp-storage-emulator', 'iniconfig', 'pip'),
-    *('pytest', 'pytest-xdist', 'ruff', 'uv', 'wheel'),
+    *('ast-serialize', 'execnet', 'gcp-storage-emulator', 'iniconfig', 'librt', 'markdown2'),
+    *('mypy', 'mypy-extensions', 'pathspec', 'pdoc', 'pip', 'pytest', 'pytest-xdist', 'ruff'),
+    *('uv', 'wheel'),
 )
 OVERRIDDEN = ('tensorflow-hub',)  # the lock has a newer one than TFX admits
 LEFT_OUT = (*DEVELOPERS, *OVERRIDDEN)
@@ -36,7 +37,10 @@ setuptools.setup(
         'tpu': ['tensorflow-tpu==2.16.2'],
         'gcp': ['apache-beam[gcp]==2.60.0', 'google-cloud-storage'],
         'kubeflow': ['kfp==2.5.0'],
-        'dev': ['gcp-storage-emulator', 'pytest>=8', 'pytest-xdist', 'ruff>=0.6', 'wheel', 'uv'],
+        'dev': [
+            *('gcp-storage-emulator', 'mypy>=2', 'pdoc>=16', 'pytest>=8', 'pytest-xdist'),
+            *('ruff>=0.6', 'uv', 'wheel'),
+        ],
     },
     entry_points={'console_scripts': ['avmae=avmae_tf.cli:main']},
 )

@@ -7,7 +7,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from avmae_tf.storage import exists, is_folder, open_text
 from beam_jobs.videos import File, VideoIndex
@@ -39,7 +39,7 @@ class Published:
 
     clips: Iterable[Annotation] | None
     heads: Mapping[str, Sequence[str]]
-    find: Callable[[VideoIndex, str, float | None, float | None], tuple[File, str]]
+    find: Callable[[VideoIndex, str, Any, Any], tuple[File, str]]  # video, start, end
     one_clip: str = 'keep one of the two lines'
 
 
@@ -89,7 +89,7 @@ def _lines(f: TextIO, path: str) -> Iterator[str]:
         yield line
 
 
-def _records(path: str, **dialect) -> Iterator[tuple[str, list[str]]]:
+def _records(path: str, **dialect: Any) -> Iterator[tuple[str, list[str]]]:
     """(file and line, fields) of every line that is not empty.
 
     A field ends where its line does: so a quote that is not closed is found on its own line, and
@@ -114,7 +114,7 @@ def _records(path: str, **dialect) -> Iterator[tuple[str, list[str]]]:
                 yield where, [field.strip() for field in fields]
 
 
-def read_lines(path: str, num_fields: int, **dialect) -> Iterator[tuple[str, list[str]]]:
+def read_lines(path: str, num_fields: int, **dialect: Any) -> Iterator[tuple[str, list[str]]]:
     """(file and line, fields) of every line that is not empty and not a comment (`#`).
 
     Raises:
@@ -161,7 +161,7 @@ def filled(text: str, name: str, where: str) -> str:
     return text
 
 
-def note_once(seen: MutableMapping[str, str], text: str, name: str, where: str):
+def note_once(seen: MutableMapping[str, str], text: str, name: str, where: str) -> None:
     """Notes where a text was seen; raises ValueError that names both places of one seen twice."""
     if (first := seen.setdefault(text, where)) != where:
         raise ValueError(f'{where}: {name} must be there once, got {text!r} as in {first}')

@@ -30,13 +30,13 @@ WILD = 1.05  # a sample beyond it is not loud but damaged
 class TimeLine:
     """Samples of one segment, laid down run by run."""
 
-    def __init__(self, start_us: int, end_us: int):
+    def __init__(self, start_us: int, end_us: int) -> None:
         self.start_us, self.end_us = start_us, end_us
-        self.last_us = None  # end of the last packet read
+        self.last_us: int | None = None  # end of the last packet read
         self.wild, self.errors = False, 0
-        self._placed = []
+        self._placed: list[tuple[int, np.ndarray]] = []
 
-    def place(self, time_us: int, samples: np.ndarray):
+    def place(self, time_us: int, samples: np.ndarray) -> None:
         position = num_samples(time_us - self.start_us)
         room = num_samples(self.end_us - self.start_us) - position
         inside = samples[max(0, -position) : max(0, room)]
@@ -60,14 +60,14 @@ class TimeLine:
 class _Run:
     """Frames that follow each other without a break, through one resampler."""
 
-    def __init__(self, time_us: int, frame: av.AudioFrame):
+    def __init__(self, time_us: int, frame: av.AudioFrame) -> None:
         self.time_us = time_us
         self._format = _format(frame)
         self.num_frames = 0
         self._num_heard = 0  # at the rate of the source
         self._fifo = av.AudioFifo()  # frames are short; blocks cost less
         self._resampler = av.AudioResampler(format='s16', layout='mono', rate=SAMPLE_RATE_HZ)
-        self._blocks = []
+        self._blocks: list[np.ndarray] = []
 
     @property
     def end_us(self) -> int:
@@ -76,22 +76,22 @@ class _Run:
     def has_format_of(self, frame: av.AudioFrame) -> bool:
         return self._format == _format(frame)
 
-    def feed(self, frame: av.AudioFrame, time_line: TimeLine):
+    def feed(self, frame: av.AudioFrame, time_line: TimeLine) -> None:
         self.num_frames += 1
         self._num_heard += frame.samples
         frame.pts = None  # the run counts samples
         self._fifo.write(frame)
-        while self._fifo.samples >= BLOCK_SAMPLES:
-            self._resample(self._fifo.read(BLOCK_SAMPLES), time_line)
+        while (block := self._fifo.read(BLOCK_SAMPLES)) is not None:
+            self._resample(block, time_line)
 
-    def close(self, time_line: TimeLine):
-        if self._fifo.samples:
-            self._resample(self._fifo.read(), time_line)
+    def close(self, time_line: TimeLine) -> None:
+        if (block := self._fifo.read()) is not None:
+            self._resample(block, time_line)
         self._collect(None, time_line)
         if self._blocks:
             time_line.place(self.time_us, np.concatenate(self._blocks))
 
-    def _resample(self, block: av.AudioFrame, time_line: TimeLine):
+    def _resample(self, block: av.AudioFrame, time_line: TimeLine) -> None:
         left_us = round(self._fifo.samples * SECOND_US / self._format[-1])
         duration_us = round(block.samples * SECOND_US / self._format[-1])
         end_us = self.end_us - left_us
@@ -100,7 +100,7 @@ class _Run:
         time_line.wild = time_line.wild or (wild and heard)
         self._collect(block, time_line)
 
-    def _collect(self, block: av.AudioFrame | None, time_line: TimeLine):
+    def _collect(self, block: av.AudioFrame | None, time_line: TimeLine) -> None:
         try:
             blocks = self._resampler.resample(block)
         except MemoryError:
@@ -114,10 +114,11 @@ class _Run:
 class Runs:
     """Frames in file order, divided into runs."""
 
-    def __init__(self, time_line: TimeLine):
+    def __init__(self, time_line: TimeLine) -> None:
         self._time_line = time_line
-        self._run = None
-        self._held = []  # (time, frame) of frames that may begin a run or belong to the last
+        self._run: _Run | None = None
+        # (time, frame) of frames that may begin a run or belong to the last
+        self._held: list[tuple[int, av.AudioFrame]] = []
 
     @property
     def end_us(self) -> int:
@@ -127,15 +128,20 @@ class Runs:
         return (self._held[0][0] if self._holds_far else self._run.end_us) + self._held_us
 
     @property
+    def _last(self) -> _Run:
+        assert self._run is not None, 'the first frame begins a run'
+        return self._run
+
+    @property
     def _held_us(self) -> int:
         return sum(round(frame.samples * SECOND_US / frame.rate) for _, frame in self._held)
 
     @property
     def _holds_far(self) -> bool:
         """Whether frames are held that are too far off to be jitter."""
-        return bool(self._held) and abs(self._held[0][0] - self._run.end_us) > JITTER_US
+        return bool(self._held) and abs(self._held[0][0] - self._last.end_us) > JITTER_US
 
-    def add(self, time_us: int, frame: av.AudioFrame):
+    def add(self, time_us: int, frame: av.AudioFrame) -> None:
         if self._run is None or not self._run.has_format_of(frame):
             self.close()
             self._run = _Run(time_us, frame)
@@ -152,34 +158,34 @@ class Runs:
             if len(self._held) > MAX_FRAMES_OFF:
                 self._begin_with_held()
 
-    def close(self):
+    def close(self) -> None:
         if self._run is not None:
             self._settle()
             self._run.close(self._time_line)
 
     def _off_us(self, time_us: int) -> int:
         """How far a frame is from where the run ends if what is held belongs to it."""
-        return abs(time_us - self._run.end_us - self._held_us)
+        return abs(time_us - self._last.end_us - self._held_us)
 
-    def _settle(self):
+    def _settle(self) -> None:
         """Nothing follows what is held: it is jitter, or a run of its own however short."""
         if self._holds_far:
             self._begin_with_held()
         self._feed_held()
 
-    def _begin_with_held(self):
+    def _begin_with_held(self) -> None:
         time_us, frame = self._held[0]
-        back_us = self._run.time_us - time_us
-        if back_us > JOIN_US and self._run.num_frames <= MAX_FRAMES_OFF:
+        back_us = self._last.time_us - time_us
+        if back_us > JOIN_US and self._last.num_frames <= MAX_FRAMES_OFF:
             self._time_line.errors += 1  # time goes back: the last run was ahead of its own
         else:
-            self._run.close(self._time_line)
+            self._last.close(self._time_line)
         self._run = _Run(time_us, frame)
         self._feed_held()
 
-    def _feed_held(self):
+    def _feed_held(self) -> None:
         for _, frame in self._held:
-            self._run.feed(frame, self._time_line)
+            self._last.feed(frame, self._time_line)
         self._held = []
 
 

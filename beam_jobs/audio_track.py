@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 
+import av
 import numpy as np
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, MediaSpec
@@ -50,7 +51,7 @@ def read_sound(path: str, start_us: int, end_us: int, spec: MediaSpec) -> Sound 
         with open_media(path, end_us) as media:
             media.check(spec)
             stream = media.stream(AUDIO)
-            if stream is None:
+            if not isinstance(stream, av.AudioStream):
                 return None
             packets = media.packets(stream, seek_us)
             first = next(packets, None)
@@ -61,7 +62,9 @@ def read_sound(path: str, start_us: int, end_us: int, spec: MediaSpec) -> Sound 
     raise AssertionError('the last attempt reads from the start of the file')
 
 
-def _frames(media: Media, stream, packets: Iterator, time_line: TimeLine) -> Iterator:
+def _frames(
+    media: Media, stream: av.AudioStream, packets: Iterator[av.Packet], time_line: TimeLine
+) -> Iterator[tuple[int | None, av.AudioFrame]]:
     """(time or None, frame) from a little before the segment on."""
     clock = media.clock(stream)
     for packet in packets:
@@ -79,7 +82,9 @@ def _frames(media: Media, stream, packets: Iterator, time_line: TimeLine) -> Ite
             yield None if frame.pts is None else clock(frame.pts), frame
 
 
-def _read(media: Media, stream, packets: Iterator, time_line: TimeLine) -> Sound:
+def _read(
+    media: Media, stream: av.AudioStream, packets: Iterator[av.Packet], time_line: TimeLine
+) -> Sound:
     runs, num_beyond = Runs(time_line), 0
     for time_us, frame in _frames(media, stream, packets, time_line):
         time_us = runs.end_us if time_us is None else time_us

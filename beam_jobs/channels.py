@@ -15,7 +15,7 @@ NATIVE = (
 ).split()
 
 
-def settle(codec_context) -> list[int] | None:
+def settle(codec_context: av.AudioCodecContext) -> list[int] | None:
     """Gives a decoder, before it starts, a layout that PyAV can hold.
 
     Returns where in the file each channel of that layout is; None where they are in place.

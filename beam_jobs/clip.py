@@ -53,7 +53,7 @@ class Clip:
     rms: float
 
 
-def check_length(path: str, duration_us: int):
+def check_length(path: str, duration_us: int) -> None:
     """Raise UnusableClip beyond MAX_SECONDS."""
     if duration_us > MAX_SECONDS * SECOND_US:
         what = f'longer than {MAX_SECONDS} s; give start_seconds and end_seconds'
@@ -63,7 +63,7 @@ def check_length(path: str, duration_us: int):
 def assemble(
     path: str,
     start_us: int,
-    end_us: int | float,
+    end_us: float,
     spec: MediaSpec,
     *,
     pictures: Pictures | None,
@@ -74,27 +74,29 @@ def assemble(
     Raises:
         UnusableClip: something required is not there, or it is too short or too long.
     """
-    tracks = {VIDEO: pictures, AUDIO: sound}
-    tracks = {modality: tracks[modality] for modality in MODALITIES if tracks[modality] is not None}
+    both: dict[str, Pictures | Sound | None] = {VIDEO: pictures, AUDIO: sound}
+    tracks = {modality: track for modality, track in both.items() if track is not None}
     reach_us = {modality: track.reach_us for modality, track in tracks.items() if track.reach_us}
     wanted = [modality for modality in tracks if modality in (spec.required or MODALITIES)]
     missing = [modality for modality in wanted if modality not in reach_us]
     if missing and (spec.required or not reach_us):
         raise _missing(path, start_us, {m: tracks[m] for m in wanted}, missing[0])
 
-    duration_us = min(end_us - start_us, max(reach_us[m] for m in wanted if m in reach_us))
+    longest_us = max(reach_us[m] for m in wanted if m in reach_us)
+    duration_us = int(min(end_us - start_us, longest_us))
     check_length(path, duration_us)
     if duration_us < spec.min_seconds * SECOND_US:
         what = f'{duration_us / SECOND_US:.3f} s, min_seconds is {spec.min_seconds:g}'
         raise UnusableClip(Reason.TOO_SHORT, f'{path}: {what}')
 
-    frames, size, shares = (), (0, 0), []
-    if VIDEO in reach_us:
+    frames: tuple[bytes, ...] = ()
+    size, shares = (0, 0), []
+    if pictures is not None and VIDEO in reach_us:
         frames, share = pictures.fit(duration_us, spec)
-        size = pictures.size
+        size = pictures.size or size
         shares.append(share)
     waveform, num_valid, rms = np.zeros(0, np.int16), 0, 0.0
-    if AUDIO in reach_us:
+    if sound is not None and AUDIO in reach_us:
         waveform, num_valid = sound.fit(duration_us)
         rms = float(np.sqrt(np.square(waveform / 32768).sum() / max(1, num_valid)))
         shares.append(num_valid / len(waveform))
@@ -124,11 +126,14 @@ def assemble(
     )
 
 
-def _missing(path: str, start_us: int, tracks: dict, modality: str) -> UnusableClip:
+def _missing(
+    path: str, start_us: int, tracks: dict[str, Pictures | Sound], modality: str
+) -> UnusableClip:
     """Why the segment has nothing of `modality`, one of the wanted `tracks`."""
     at = f'{path}: from {start_us / SECOND_US:.3f} s'
-    last_us = [track.last_us for track in tracks.values()]
-    if start_us and all(time_us is not None and time_us <= start_us for time_us in last_us):
+    last_us = [track.last_us for track in tracks.values() if track.last_us is not None]
+    all_known = len(last_us) == len(tracks)
+    if start_us and all_known and all(time_us <= start_us for time_us in last_us):
         end = f'{max(last_us) / SECOND_US:.3f} s'
         return UnusableClip(Reason.OUT_OF_RANGE, f'{at}: the file ends at {end}')
     if tracks[modality].errors:

@@ -9,30 +9,24 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import BinaryIO
 
 import av
 from av.format import Flags
 from av.stream import Discard, Disposition
 
-from avmae_tf.config import AUDIO, MODALITIES, VIDEO, MediaSpec
+from avmae_tf.config import MODALITIES, VIDEO, MediaSpec
 from avmae_tf.storage import open_binary
 from beam_jobs.channels import in_order, settle
+from beam_jobs.formats import FORMATS, MATROSKA, MPEGTS, SEEKABLE
 from beam_jobs.joins import Offsets, find_offsets, shifted
 from beam_jobs.reasons import SECOND_US, Reason, UnusableClip
 
+Stream = av.VideoStream | av.AudioStream
 # A seek lands on a key frame by decoding order, and in transport streams anywhere near: where the
 # first attempt ends up too late, look further back, and at last read from the start of the file.
 SEEK_BACK_US = (0, 2 * SECOND_US, 10 * SECOND_US)
-# Formats whose timestamps after a seek are those of the file; in others they are guesses.
-MATROSKA, MPEGTS = 'matroska,webm', 'mpegts'
-SEEKABLE = ('mov,mp4,m4a,3gp,3g2,mj2', MATROSKA, MPEGTS)
-# No playlists or scripts, which could make libav open other files than the one named.
-FORMATS = (
-    'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,live_flv,kux,asf,mpeg,mpegvideo,ogg,'
-    'mxf,nut,rm,dv,gxf,wtv,ivf,obu,av1,h264,hevc,h261,h263,m4v,vc1,mjpeg,yuv4mpegpipe,swf,nsv,'
-    'wav,w64,aiff,au,caf,mp3,aac,ac3,eac3,dts,truehd,flac,amr,tta,wv,ape,'
-    'gif,apng,image2,image2pipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,jpegxl_pipe'
-)
 SCAN_BYTES = 2**26  # so many are progress where nothing is decoded
 STEP_SECONDS = 10  # of a file; getting so much further is progress
 MAX_PIXELS = 8192 * 4608  # a corrupt header must not make the decoder allocate gigabytes
@@ -40,11 +34,11 @@ MAX_PIXELS = 8192 * 4608  # a corrupt header must not make the decoder allocate 
 av.logging.set_level(None)
 
 
-def on_progress():
+def on_progress() -> None:
     """Called for each STEP_SECONDS of a file that are read; a worker sets its timers anew."""
 
 
-def _open(path: str):
+def _open(path: str) -> BinaryIO:
     if os.path.exists(path) and not os.path.isfile(path):
         raise UnusableClip(Reason.UNREADABLE, f'{path}: not a regular file')
     if os.path.isfile(path) and not os.path.getsize(path):
@@ -57,7 +51,7 @@ def _opened(path: str) -> Iterator[av.container.InputContainer]:
     with (
         contextlib.closing(_open(path)) as file,
         av.open(
-            file, container_options={'format_whitelist': FORMATS}, metadata_errors='replace'
+            file, 'r', container_options={'format_whitelist': FORMATS}, metadata_errors='replace'
         ) as container,
     ):
         yield container
@@ -68,7 +62,7 @@ def open_media(path: str, until_us: float = 0) -> Iterator['Media']:
     """The file, to be read up to a time."""
     with _opened(path) as container:
         media = Media(path, container, until_us)
-        if container.format.flags & Flags.ts_discont.value:
+        if container.format.flags & Flags.ts_discont.value:  # type: ignore[operator] # is an int
             media.offsets, media.end_us = joins(path)
         yield media
 
@@ -78,8 +72,13 @@ def joins(path: str) -> tuple[Offsets, int | None]:
     """Where recordings were joined in a file whose format allows it: `find_offsets`."""
     with _opened(path) as container:
         media = Media(path, container, 0)
-        streams = [*filter(None, map(media.stream, MODALITIES))]
-        return find_offsets(media.times(streams))
+        return find_offsets(media.times(media.streams))
+
+
+def time_base(stream: Stream) -> Fraction:
+    """Seconds of one tick of its timestamps; libav gives every stream of a file some."""
+    assert stream.time_base is not None
+    return stream.time_base
 
 
 def seeks(target_us: int) -> Iterator[int | None]:
@@ -109,7 +108,7 @@ class Media:
     @property
     def length_us(self) -> int | None:
         """From the file's start to its end, by the header or by libav's estimate."""
-        if self.offsets:
+        if self.offsets and self.end_us is not None:
             return self.end_us - (self.container.start_time or 0)
         length_us = self.container.duration or 0
         if self.container.format.name == MATROSKA:  # has the time of its end there
@@ -121,7 +120,7 @@ class Media:
         """`length_us` where the format has an exact one."""
         return self.length_us if self.can_seek and self.container.format.name != MPEGTS else None
 
-    def stream(self, modality: str) -> av.stream.Stream | None:
+    def stream(self, modality: str) -> Stream | None:
         """The one to use: marked as default, else the first; cover art is no video."""
         picture = Disposition.attached_pic | Disposition.timed_thumbnails
         kinds = self.container.streams
@@ -130,16 +129,21 @@ class Media:
             for stream in (kinds.video if modality == VIDEO else kinds.audio)
             if stream.codec_context is not None and not stream.disposition & picture
         ]
-        default = [stream for stream in usable if stream.disposition & Disposition.default]
-        return next(iter(default + usable), None)
+        default = (stream for stream in usable if stream.disposition & Disposition.default)
+        return next(default, next(iter(usable), None))
 
-    def check(self, spec: MediaSpec):
+    @property
+    def streams(self) -> list[Stream]:
+        """The stream to use of each modality that the file has."""
+        return [stream for m in MODALITIES if (stream := self.stream(m)) is not None]
+
+    def check(self, spec: MediaSpec) -> None:
         """Raise UnusableClip where the streams alone rule the file out."""
         if self.container.format.name.endswith('_pipe'):
             raise UnusableClip(Reason.TOO_SHORT, f'{self.path}: a still picture')
-        if not any(self.stream(modality) for modality in MODALITIES):
+        if not self.streams:
             raise UnusableClip(Reason.UNREADABLE, f'{self.path}: neither video nor audio in it')
-        for stream in filter(None, map(self.stream, MODALITIES)):
+        for stream in self.streams:
             if stream.frames > self.container.size > 0:
                 what = f'claims {stream.frames} frames in {self.container.size} bytes'
                 raise UnusableClip(Reason.UNREADABLE, f'{self.path}: {what}')
@@ -149,17 +153,18 @@ class Media:
                     Reason(f'no_{modality}'), f'{self.path}: has no {modality} stream'
                 )
 
-    def clock(self, stream) -> Callable[[int], int]:
+    def clock(self, stream: Stream) -> Callable[[int], int]:
         """Time of a timestamp of `stream`."""
         origin_us = self.container.start_time or 0
-        tick_us, parts = stream.time_base.numerator * SECOND_US, stream.time_base.denominator
+        base = time_base(stream)
+        tick_us, parts = base.numerator * SECOND_US, base.denominator
         return lambda timestamp: round(timestamp * tick_us / parts) - origin_us
 
     def ends_before(self, time_us: float) -> bool:
         """By the length, or, of a live recording without one, by its packets."""
         if self.length_us is not None:
             return self.length_us < time_us
-        stream = next(filter(None, map(self.stream, MODALITIES)))
+        stream = self.streams[0]
         clock = self.clock(stream)
         return all(
             packet.pts is not None and clock(packet.pts) < time_us
@@ -167,7 +172,7 @@ class Media:
             if packet.size
         )
 
-    def packets(self, stream, seek_us: int | None) -> Iterator[av.Packet]:
+    def packets(self, stream: Stream, seek_us: int | None) -> Iterator[av.Packet]:
         """Packets of `stream` in file order, then the empty one that flushes its decoder.
 
         None at all where the file cannot be sought to `seek_us`.
@@ -175,7 +180,7 @@ class Media:
         self._discard_but(stream)
         stream.codec_context.thread_type = 'NONE'
         stream.codec_context.thread_count = 1
-        if stream.type == AUDIO:
+        if isinstance(stream, av.AudioStream):
             self.channel_order = settle(stream.codec_context)
         stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
         if seek_us is not None:
@@ -183,7 +188,7 @@ class Media:
                 return
             at_seconds = (seek_us + (self.container.start_time or 0)) / SECOND_US
             try:
-                self.container.seek(int(at_seconds / stream.time_base), stream=stream)
+                self.container.seek(int(at_seconds / time_base(stream)), stream=stream)
             except MemoryError:
                 raise
             except av.FFmpegError:
@@ -197,14 +202,14 @@ class Media:
         except IndexError:  # PyAV 17.1 at the end of a file in which a stream appeared on the way
             yield av.Packet()
 
-    def _discard_but(self, *streams):
+    def _discard_but(self, *streams: Stream) -> None:
         for stream in self.container.streams:
             stream.discard = Discard.default if stream in streams else Discard.all
 
-    def times(self, streams: list) -> Iterator[tuple[int, int | None, int]]:
+    def times(self, streams: list[Stream]) -> Iterator[tuple[int, int | None, int]]:
         """Stream, decoding time and duration of every packet, in the order of the file."""
         self._discard_but(*streams)
-        us = {s.index: SECOND_US * s.time_base for s in streams}
+        us = {s.index: SECOND_US * time_base(s) for s in streams}
         num_bytes = 0
         with contextlib.suppress(av.InvalidDataError, IndexError):
             for packet in self.container.demux(streams):
@@ -227,7 +232,7 @@ class Media:
                 on_progress()
             yield packet
 
-    def decode(self, stream, packet: av.Packet) -> list:
+    def decode(self, stream: Stream, packet: av.Packet) -> list:
         """Frames that `packet` completes; damage is counted and skipped."""
         try:
             frames = stream.codec_context.decode(packet if packet.size else None)
@@ -239,6 +244,6 @@ class Media:
             self.errors += 1
             return []
         self.errors += sum(frame.is_corrupt for frame in frames)
-        if self.channel_order and stream.type == AUDIO:
-            return [in_order(frame, self.channel_order) for frame in frames]
-        return frames
+        if order := self.channel_order:
+            return [in_order(f, order) if isinstance(f, av.AudioFrame) else f for f in frames]
+        return [*frames]

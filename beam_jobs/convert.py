@@ -113,7 +113,7 @@ def convert(
     return _conclude(out, plans, job)
 
 
-def _claim(out: str, plans: list[ShardPlan], job: Job):
+def _claim(out: str, plans: list[ShardPlan], job: Job) -> None:
     """Makes `out` the folder of this job; another job's folder is an error."""
     check_folder(out)
     path = os.path.join(out, JOB_FILE)
@@ -129,7 +129,7 @@ def _claim(out: str, plans: list[ShardPlan], job: Job):
     write_text(path, claim)
 
 
-def _clear(work: str):
+def _clear(work: str) -> None:
     """Removes what is there of shards whose making was killed."""
     if tf.io.gfile.exists(work):
         tf.io.gfile.rmtree(work)
@@ -138,23 +138,23 @@ def _clear(work: str):
 class _watched:
     """Calls `progress` while the job runs: by clip in this process, by shard elsewhere."""
 
-    def __init__(self, out: str, plans: list[ShardPlan], progress: Progress):
+    def __init__(self, out: str, plans: list[ShardPlan], progress: Progress) -> None:
         self.out, self.plans, self.progress = out, plans, progress
         self.total = sum(len(plan.rows) for plan in plans)
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._poll, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         video_to_examples.rows_done.clear()
         self.thread.start()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.stop.set()
         self.thread.join()
         if error == (None, None, None):
             self.progress(self.total, self.total)
 
-    def _poll(self):
+    def _poll(self) -> None:
         reports = os.path.join(self.out, REPORTS)
         pause = REMOTE_POLL_SECONDS if is_remote(self.out) else POLL_SECONDS
         while not self.stop.wait(pause):
@@ -181,9 +181,11 @@ def _table(path: str, fields: tuple[str, ...]) -> Iterator[csv.DictWriter]:
 
 def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     """Puts the reports of all shards together; the description of the records comes last."""
-    splits, first = collections.defaultdict(list), []
+    splits: dict[str, list[Shard]] = collections.defaultdict(list)
+    first: list[dict] = []
     contents = hashlib.sha256(f'{job.media.to_json()}\n{json.dumps(job.heads)}\n'.encode())
-    reasons, notes = collections.Counter(), collections.Counter()
+    reasons: collections.Counter[str] = collections.Counter()
+    notes: collections.Counter[str] = collections.Counter()
     with (
         _table(os.path.join(out, SET_ASIDE_FILE), SET_ASIDE_FIELDS) as set_aside,
         _table(os.path.join(out, NOTED_FILE), NOTED_FIELDS) as noted,

@@ -50,7 +50,7 @@ class Run:
         # Or those just before were ahead of their time.
         return any(0 < time_us - recent_us < AHEAD_US for recent_us in self.recent_us)
 
-    def add(self, at: int, time_us: int, duration_us: int):
+    def add(self, at: int, time_us: int, duration_us: int) -> None:
         self.duration_us = duration_us or max(0, time_us - self.last_us)
         self.last_us, self.last_at, self.count = time_us, at, self.count + 1
         self.recent_us = [*self.recent_us[1 - MIN_PACKETS :], time_us]
@@ -79,7 +79,7 @@ def find_offsets(packets: Iterable[tuple[int, int | None, int]]) -> tuple[Offset
     runs = _runs(packets)
     offsets: Offsets = {}
     newest = 0
-    ahead = {}  # by stream: its last run so far
+    ahead: dict[int, Run] = {}  # by stream: its last run so far
     for run in sorted(runs, key=lambda run: run.at):
         before = ahead.get(run.stream)
         reached_us = max((other.reached_us(run.at) for other in ahead.values()), default=0)
@@ -107,7 +107,8 @@ def find_offsets(packets: Iterable[tuple[int, int | None, int]]) -> tuple[Offset
 
 def _runs(packets: Iterable[tuple[int, int | None, int]]) -> list[Run]:
     """Runs of every stream that hold together, wrong times left out."""
-    done, counts = {}, {}
+    done: dict[int, list[Run]] = {}
+    counts: dict[int, int] = {}
     for at, (stream, time_us, duration_us) in enumerate(packets):
         first = counts[stream] = counts.get(stream, -1) + 1
         if time_us is None:

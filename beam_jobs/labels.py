@@ -33,9 +33,9 @@ def _normalise_unicode(text: str) -> str:
 class Classes:
     """The classes of one head: those published, or, where none are, those that occur."""
 
-    def __init__(self, head: str, published: Sequence[str] = ()):
+    def __init__(self, head: str, published: Sequence[str] = ()) -> None:
         self.head, self.published = head, tuple(published)
-        self._by_text = {}
+        self._by_text: dict[str, str] = {}
         for name in self.published:
             if (other := self._by_text.setdefault(normalise(name), name)) != name:
                 raise ValueError(f'classes of {head!r} must differ, got {other!r} and {name!r}')
@@ -71,9 +71,9 @@ class Classes:
 class Matcher:
     """Labels by head to classes by head; equal labels become one object."""
 
-    def __init__(self, published: Mapping[str, Sequence[str]]):
+    def __init__(self, published: Mapping[str, Sequence[str]]) -> None:
         self.heads = {head: Classes(head, names) for head, names in published.items()}
-        self._matched = {}
+        self._matched: dict[tuple, dict[str, tuple[str, ...]]] = {}
 
     def __call__(self, labels: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         key = tuple(labels.items())

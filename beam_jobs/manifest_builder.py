@@ -55,7 +55,8 @@ def assemble_manifest(
     """
     match = Matcher(published.heads)
     wanted = read_subset(subset) if subset else None
-    clips, repeated, leaked = {}, 0, set()
+    clips: dict[str, _Named] = {}
+    repeated, leaked = 0, set()
     for clip in published.clips or (Annotation(file.name) for file in index.files):
         if not allow_outside and published.clips:
             check_inside(clip)
@@ -113,7 +114,7 @@ def _row(key: str, clip: _Named, published: Published, index: VideoIndex) -> Row
     )
 
 
-def check_inside(clip: Annotation):
+def check_inside(clip: Annotation) -> None:
     """Raises ValueError where a clip's path leads out of the folder of videos."""
     if _OUTSIDE.match(os.path.normpath(clip.video)):
         raise ValueError(
@@ -157,7 +158,8 @@ def assign_splits(rows: list[Row]) -> dict[str, str]:
     out is there to be classified: where there are labels, only videos that have some are drawn,
     and those without are trained on. By video, so that two clips of one never lie on both sides.
     """
-    given, drawn = {}, {}
+    given: dict[str, str] = {}
+    drawn: dict[str, str] = {}
     for row in rows:
         videos = given if row.split else drawn
         videos[row.video] = max(videos.get(row.video, UNDRAWN), row.split, key=SPLITS.index)

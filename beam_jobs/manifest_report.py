@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+from collections.abc import Iterable
 
 from avmae_tf.storage import to_unicode
 from beam_jobs.manifests import Manifest, Row
@@ -31,7 +32,7 @@ class Listed:
     first: tuple[str, ...]
 
     @classmethod
-    def of(cls, names) -> 'Listed':
+    def of(cls, names: Iterable[str]) -> 'Listed':
         names = sorted(names)
         return cls(len(names), tuple(map(to_unicode, names[:EXAMPLES])))
 
@@ -82,9 +83,12 @@ class ManifestReport:
 
 def report_of(manifest: Manifest) -> ManifestReport:
     """Counts in one pass over the rows."""
-    splits = collections.defaultdict(SplitReport)
-    files, missing, split_of, leaked = set(), set(), {}, set(manifest.leaked)
-    trained = {head: set() for head in manifest.heads}
+    splits: dict[str, SplitReport] = collections.defaultdict(SplitReport)
+    files: set[str] = set()
+    missing: set[str] = set()
+    split_of: dict[str, str] = {}
+    leaked = set(manifest.leaked)
+    trained: dict[str, set[str]] = {head: set() for head in manifest.heads}
     without_times, size = 0, 0.0
     for row in manifest.rows:
         split = splits[row.split]

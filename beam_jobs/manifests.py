@@ -95,10 +95,10 @@ class Manifest:
 class _Digest:
     """What csv.writer takes for a file."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sha = hashlib.sha256()
 
-    def write(self, text: str):
+    def write(self, text: str) -> None:
         self.sha.update(to_bytes(text))
 
 
@@ -121,7 +121,7 @@ def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:
     """The rows that `row_lines` made lines of."""
 
     @functools.cache
-    def labels(texts):
+    def labels(texts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         by_head = zip(heads, texts, strict=True)
         return {head: tuple(text.split(LABEL_SEPARATOR)) for head, text in by_head if text}
 
@@ -136,7 +136,7 @@ def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:
         )
 
 
-def write_manifest(folder: str, manifest: Manifest):
+def write_manifest(folder: str, manifest: Manifest) -> None:
     """Writes the files of a manifest, each whole or not at all."""
     write_text(os.path.join(folder, HEADS_FILE), json.dumps(manifest.heads))
     write_text(os.path.join(folder, VIDEOS_FILE), json.dumps(manifest.videos))

@@ -36,6 +36,7 @@ LENGTH_SLACK_SECONDS = 2.0  # by which a cut-out segment may be too long
 MAX_SKIP_SECONDS = 10  # a gap between segments that is decoded; a longer one is sought over
 
 Segment = tuple[float | None, float | None]
+Bounds = tuple[int, float, int]  # of a segment in microseconds, then its place among all
 
 
 class Wanted(NamedTuple):
@@ -77,7 +78,8 @@ def decode_clips(
     """
     path = os.fspath(path)
     joins.cache_clear()  # the file may have changed since
-    outcomes, bounds = {}, []
+    outcomes: dict[int, Clip | UnusableClip] = {}
+    bounds: list[Bounds] = []
     for index, segment in enumerate(segments):
         try:
             bounds.append((*_bounds(path, *segment), index))
@@ -97,10 +99,11 @@ def decode_wanted(
     path: str, wanted: Sequence[Wanted], spec: MediaSpec
 ) -> Iterator[Clip | UnusableClip]:
     """As `decode_clips`."""
-    segments = [
-        (None, None) if may_be_cut_out and _is_cut_out(path, start, end) else (start, end)
-        for start, end, may_be_cut_out in wanted
-    ]
+    segments: list[Segment] = []
+    for start, end, may_be_cut_out in wanted:
+        if may_be_cut_out and start is not None and end is not None:
+            start, end = (None, None) if _is_cut_out(path, start, end) else (start, end)
+        segments.append((start, end))
     yield from decode_clips(path, segments, spec)
 
 
@@ -119,11 +122,14 @@ def _is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
         return False  # decoding it will say why
 
 
-def _bounds(path: str, start_seconds, end_seconds) -> tuple[int, int | float]:
+def _bounds(path: str, start_seconds: float | None, end_seconds: float | None) -> tuple[int, float]:
     """Start and end in microseconds; an end of None is infinity."""
     try:
         start_us = round((start_seconds or 0) * SECOND_US)
-        end_us = math.inf if end_seconds in (None, math.inf) else round(end_seconds * SECOND_US)
+        if end_seconds is None or end_seconds == math.inf:
+            end_us = math.inf
+        else:
+            end_us = round(end_seconds * SECOND_US)
         in_order = 0 <= start_us < end_us
     except (TypeError, ValueError, OverflowError):
         in_order = False
@@ -133,12 +139,13 @@ def _bounds(path: str, start_seconds, end_seconds) -> tuple[int, int | float]:
     return start_us, end_us
 
 
-def _runs(path: str, bounds: list) -> Iterator[list]:
+def _runs(path: str, bounds: list[Bounds]) -> Iterator[list[Bounds]]:
     """Sorted segments in groups that one pass over the pictures serves."""
-    skip_us = MAX_SKIP_SECONDS * SECOND_US
+    skip_us: float = MAX_SKIP_SECONDS * SECOND_US
     if len(bounds) > 1 and not _can_seek(path):
         skip_us = math.inf
-    run, run_end_us = [], 0
+    run: list[Bounds] = []
+    run_end_us = 0
     for segment in bounds:
         if run and segment[0] > run_end_us + skip_us:
             yield run
@@ -157,7 +164,9 @@ def _can_seek(path: str) -> bool:
         return False  # the segments will say why
 
 
-def _decode_run(path: str, run: list, spec: MediaSpec) -> Iterator[tuple[int, Clip | UnusableClip]]:
+def _decode_run(
+    path: str, run: list[Bounds], spec: MediaSpec
+) -> Iterator[tuple[int, Clip | UnusableClip]]:
     """(index, outcome) of every segment of `run`, by start."""
     done = 0
     if len(run) > 1:
@@ -175,13 +184,13 @@ def _decode_run(path: str, run: list, spec: MediaSpec) -> Iterator[tuple[int, Cl
         yield index, _outcome(path, start_us, end_us, spec)
 
 
-def _limit_us(start_us: int, end_us: int | float) -> int:
+def _limit_us(start_us: int, end_us: float) -> int:
     """Where to stop reading: one second after a clip has become too long."""
-    return min(end_us, start_us + (MAX_SECONDS + 1) * SECOND_US)
+    return int(min(end_us, start_us + (MAX_SECONDS + 1) * SECOND_US))
 
 
 def _outcome(
-    path: str, start_us: int, end_us: int | float, spec: MediaSpec, pictures: Pictures | None = None
+    path: str, start_us: int, end_us: float, spec: MediaSpec, pictures: Pictures | None = None
 ) -> Clip | UnusableClip:
     """The clip, decoding its sound and, unless they are given, its pictures."""
     limit_us = _limit_us(start_us, end_us)
@@ -191,7 +200,7 @@ def _outcome(
             if sound is not None:
                 check_length(path, sound.reach_us)
             if pictures is None:
-                (pictures,) = [*read_pictures(path, [(start_us, limit_us)], spec)] or [None]
+                pictures = next(iter([*read_pictures(path, [(start_us, limit_us)], spec)]), None)
             return assemble(path, start_us, end_us, spec, pictures=pictures, sound=sound)
     except UnusableClip as error:
         return error

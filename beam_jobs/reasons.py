@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+from collections.abc import Iterator
 
 SECOND_US = 1_000_000
 
@@ -26,17 +27,17 @@ class Reason(str, enum.Enum):
 class UnusableClip(Exception):
     """A clip that no record can be made of; `detail` names the file and what is wrong."""
 
-    def __init__(self, reason: Reason, detail: str):
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = ' '.join(detail.split())
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.reason.value}: {self.detail}'
 
 
 @contextlib.contextmanager
-def as_unusable(path: str):
+def as_unusable(path: str) -> Iterator[None]:
     """Whatever is raised inside leaves as UnusableClip."""
     try:
         yield

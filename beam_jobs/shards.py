@@ -123,7 +123,7 @@ def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[Shard
     """
     labelled = {row.path for row in manifest.rows if row.labels}
 
-    def order(row):
+    def order(row: Row) -> tuple[bool, bytes, float, str]:
         name = hashlib.sha256(to_bytes(row.path)).digest()
         return row.path not in labelled, name, row.start or 0.0, row.key
 
@@ -149,7 +149,8 @@ def _divide(rows: list[Row], count: int) -> list[list[Row]]:
     """Rows in at most `count` runs of about equal size; a video's clips stay together."""
     videos = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.path)]
     share = sum(map(record_bytes, rows)) / count
-    shards, size = [[]], 0.0
+    shards: list[list[Row]] = [[]]
+    size = 0.0
     for video in videos:
         if shards[-1] and size >= share * len(shards):
             shards.append([])
@@ -179,9 +180,7 @@ def read_rows(out: str, task: ShardTask, job: Job) -> list[Row]:
     return [*rows_of(io.StringIO(text, newline=''), job.heads)]
 
 
-def read_report(path: str) -> ShardReport | None:
-    """The report of a finished shard, None if there is none."""
-    if not tf.io.gfile.exists(path):
-        return None
+def read_report(path: str) -> ShardReport:
+    """The report of a finished shard."""
     with tf.io.gfile.GFile(path) as f:
         return ShardReport(**json.loads(f.read()))

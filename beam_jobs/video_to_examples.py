@@ -34,13 +34,15 @@ from beam_jobs.shards import (
 from beam_jobs.videos import no_such_file
 from beam_jobs.workers import decode_clips
 
-rows_done = collections.Counter()  # by shard, of this process: for its progress line alone
+rows_done: collections.Counter[str] = (
+    collections.Counter()
+)  # by shard, of this process: for its progress line alone
 
 
 def convert_rows(
     rows: Iterable[Row], job: Job
-) -> Iterator[tuple[Row, bytes | UnusableClip, Clip | None]]:
-    """Every row with its record, or with the reason why there is none."""
+) -> Iterator[tuple[Row, tuple[bytes, Clip] | UnusableClip]]:
+    """Every row with its record and clip, or with the reason why there is none."""
     indices = {
         head: {label: i for i, label in enumerate(classes)} for head, classes in job.heads.items()
     }
@@ -48,15 +50,15 @@ def convert_rows(
         rows, path = list(group), os.path.join(job.videos, name)
         if not rows[0].is_found:
             for row in rows:
-                yield row, UnusableClip(Reason.MISSING, no_such_file(row, path)), None
+                yield row, UnusableClip(Reason.MISSING, no_such_file(row, path))
             continue
         wanted = [_wanted(row) for row in rows]
         clips = decode_clips(path, wanted, job.media, job.limits)
         for row, clip in zip(rows, clips, strict=True):
             if isinstance(clip, UnusableClip):
-                yield row, clip, None
+                yield row, clip
             else:
-                yield row, _record(job, row, clip, indices), clip
+                yield row, (_record(job, row, clip, indices), clip)
 
 
 def _wanted(row: Row) -> Wanted:
@@ -96,20 +98,25 @@ def _named(names: tuple[str, ...], fields: Iterable[str]) -> dict[str, str]:
 class WriteShard(beam.DoFn):
     """Makes one shard and its report below `out`, unless both are there whole; yields its path."""
 
-    def __init__(self, out: str, job: Job):
+    def __init__(self, out: str, job: Job) -> None:
         self.out = out
         self.job = job
 
-    def process(self, task: ShardTask):
+    def process(self, task: ShardTask) -> Iterator[str]:
         path = os.path.join(self.out, task.path)
         report_path = os.path.join(self.out, task.report_path)
-        done = read_report(report_path) if tf.io.gfile.exists(path) else None
-        whole = done and tf.io.gfile.stat(path).length == done.num_bytes
-        if whole and done.fingerprint == self.job.fingerprint:
+        if self._is_done(path, report_path):
             Metrics.counter('convert', 'shards_found').inc()
         else:
             write_text(report_path, self._write(task, path).to_json())
         yield task.path
+
+    def _is_done(self, path: str, report_path: str) -> bool:
+        if not (tf.io.gfile.exists(path) and tf.io.gfile.exists(report_path)):
+            return False
+        report = read_report(report_path)
+        is_whole = tf.io.gfile.stat(path).length == report.num_bytes
+        return is_whole and report.fingerprint == self.job.fingerprint
 
     def _write(self, task: ShardTask, path: str) -> ShardReport:
         report = ShardReport(task.split, task.path, self.job.fingerprint)
@@ -118,18 +125,19 @@ class WriteShard(beam.DoFn):
         temporary = os.path.join(self.out, WORK, f'clips-{uuid.uuid4().hex}')
         digest = hashlib.sha256()
         with tf.io.TFRecordWriter(temporary) as writer:
-            for row, outcome, clip in convert_rows(read_rows(self.out, task, self.job), self.job):
+            for row, outcome in convert_rows(read_rows(self.out, task, self.job), self.job):
                 rows_done[task.path] += 1
                 if isinstance(outcome, UnusableClip):
                     Metrics.counter('set_aside', outcome.reason.value).inc()
-                    fields = (row.key, row.path, outcome.reason.value, outcome.detail)
-                    report.set_aside.append(_named(SET_ASIDE_FIELDS, fields))
+                    set_aside = (row.key, row.path, outcome.reason.value, outcome.detail)
+                    report.set_aside.append(_named(SET_ASIDE_FIELDS, set_aside))
                     continue
-                writer.write(outcome)
-                digest.update(hashlib.sha256(outcome).digest())
+                record, clip = outcome
+                writer.write(record)
+                digest.update(hashlib.sha256(record).digest())
                 if clip.status:
-                    fields = (row.key, row.path, ' '.join(clip.status))
-                    report.noted.append(_named(NOTED_FIELDS, fields))
+                    noted = (row.key, row.path, ' '.join(clip.status))
+                    report.noted.append(_named(NOTED_FIELDS, noted))
                 report.num_examples += 1
                 report.num_labelled += is_labelled(row.labels, self.job.heads)
                 report.num_several += has_several(row.labels)
@@ -142,11 +150,11 @@ class WriteShard(beam.DoFn):
 class VideoToExamples(beam.PTransform):
     """PCollection of ShardTask to PCollection of paths; shards and reports go below `out`."""
 
-    def __init__(self, out: str, job: Job):
+    def __init__(self, out: str, job: Job) -> None:
         super().__init__()
         self.out = out
         self.job = job
 
-    def expand(self, tasks):
+    def expand(self, tasks: beam.PCollection) -> beam.PCollection:
         # Tasks, not records, are spread over the workers.
         return tasks | beam.Reshuffle() | beam.ParDo(WriteShard(self.out, self.job))

@@ -63,7 +63,7 @@ class VideoIndex:
         ValueError: there is no such folder, or it cannot be read.
     """
 
-    def __init__(self, folder: str, required: Collection[str] = MODALITIES):
+    def __init__(self, folder: str, required: Collection[str] = MODALITIES) -> None:
         self.folder = str(folder)
         if not is_folder(self.folder):
             raise ValueError(f'{folder}: no such folder of videos')
@@ -81,7 +81,7 @@ class VideoIndex:
     @functools.cached_property
     def _by_stem(self) -> dict[str, File]:
         """Of files that differ in folder or suffix alone, the first that is not empty counts."""
-        found = {}
+        found: dict[str, File] = {}
         for file in self.files:
             stem = stem_of(file.name)
             if stem not in found or (file.size_bytes and not found[stem].size_bytes):
@@ -97,7 +97,7 @@ class VideoIndex:
         place = bisect.bisect_right(self._stems, name)
         return place < len(self._stems) and self._stems[place].startswith(name)
 
-    def by_name(self, name: str, *_) -> tuple[File, str]:
+    def by_name(self, name: str, *_: object) -> tuple[File, str]:
         """The file of that path below the folder."""
         normal = os.path.normpath(name)
         file = self._by_name.get(normal)
@@ -111,7 +111,7 @@ class VideoIndex:
                 pass
         return file or File(name), VIDEO_FILE
 
-    def by_stem(self, video: str, *_) -> tuple[File, str]:
+    def by_stem(self, video: str, *_: object) -> tuple[File, str]:
         """The file called `video`, whatever its folder and suffix."""
         return self._by_stem.get(video) or File(video + ANY_SUFFIX), VIDEO_FILE
 
@@ -168,7 +168,7 @@ class VideoIndex:
             name = path[len(self.folder.rstrip('/')) + 1 :]
             return File(name, found.length, max(1, found.mtime_nsec))
 
-        paths = []
+        paths: list[str] = []
         for below, _, names in tf.io.gfile.walk(self.folder):
             paths += (os.path.join(below, name) for name in names if self._counts(name))
             self.skipped.update(_suffix(name) for name in names if not self._counts(name))
@@ -198,7 +198,7 @@ def _segment_stems(video: str, start: float, end: float) -> Iterator[str]:
 
 def no_such_file(row: Row, path: str) -> str:
     """That the file of a row is not at `path`, and which names were looked for."""
-    if row.holds != EITHER_FILE:
+    if row.holds != EITHER_FILE or row.start is None or row.end is None:
         return f'{path}: no such file'
     names = ', '.join(dict.fromkeys([row.video, *_segment_stems(row.video, row.start, row.end)]))
     return f'{path}: no such file; looked for {names}, each also with a Y before it'

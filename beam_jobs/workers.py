@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from multiprocessing import context, popen_forkserver, spawn
+from typing import Any
 
 import pebble
 
@@ -80,7 +81,7 @@ def decode_clip(
 class _Death(Exception):
     """A worker ended, or was out of memory, before the clip was there."""
 
-    def __init__(self, exitcode: int | None):
+    def __init__(self, exitcode: int | None) -> None:
         self.exitcode = exitcode
 
     def unusable(self, path: str, limits: ClipLimits) -> UnusableClip:
@@ -102,15 +103,17 @@ class _Death(Exception):
 class _Decoder:
     """A worker process, or the one that is in its place."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._pool = _new_pool()
 
-    def clips(self, path, wanted, spec, limits) -> Iterator[Clip | UnusableClip]:
+    def clips(
+        self, path: str, wanted: Sequence[Wanted], spec: MediaSpec, limits: ClipLimits
+    ) -> Iterator[Clip | UnusableClip]:
         """Raises _Death."""
         for number in range(len(wanted)):
             yield self._ask(*(() if number else (path, wanted, spec, limits)))
 
-    def _ask(self, *request) -> Clip | UnusableClip:
+    def _ask(self, *request: Any) -> Clip | UnusableClip:
         try:
             return self._pool.schedule(_next_clip, args=request).result()
         except pebble.ProcessExpired as error:
@@ -124,7 +127,7 @@ class _Decoder:
             return self._pool.schedule(_next_clip, args=request).result()
 
 
-_slots = threading.Semaphore(os.cpu_count())
+_slots = threading.Semaphore(os.cpu_count() or 1)
 _idle: list[_Decoder] = []
 
 
@@ -147,7 +150,7 @@ class _Process(context.ForkServerProcess):
     _starting = threading.Lock()
 
     @classmethod
-    def _Popen(cls, process):
+    def _Popen(cls, process: Any) -> popen_forkserver.Popen:
         with cls._starting:
             whole = spawn.get_preparation_data
             spawn.get_preparation_data = lambda name: {
@@ -176,7 +179,7 @@ _limits = ClipLimits()
 _own_bytes = 0  # of memory, before the first clip
 
 
-def _begin():
+def _begin() -> None:
     for number in TIMERS.values():
         signal.signal(number, signal.SIG_DFL)  # ends the process, whatever it is doing
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -187,18 +190,19 @@ def _begin():
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def _end_with_parent():
-    multiprocessing.parent_process().join()
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _measure():
+def _measure() -> None:
     global _own_bytes
     with open('/proc/self/statm') as f:
         _own_bytes = int(f.read().split()[5]) * resource.getpagesize()
 
 
-def _next_clip(*request) -> Clip | UnusableClip:
+def _next_clip(*request: Any) -> Clip | UnusableClip:
     """The next clip, of the file that is asked for or else of the last one."""
     global _clips, _limits
     if request:
@@ -213,7 +217,7 @@ def _next_clip(*request) -> Clip | UnusableClip:
 
 
 @contextlib.contextmanager
-def _limited():
+def _limited() -> Iterator[None]:
     """Time, CPU time and memory are bounded inside; what is outside, sends clips, must not die."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = _own_bytes + _limits.memory_mb * 2**20
@@ -227,6 +231,6 @@ def _limited():
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
-def _set_timers():
+def _set_timers() -> None:
     signal.setitimer(signal.ITIMER_REAL, _limits.seconds)
     signal.setitimer(signal.ITIMER_PROF, _limits.cpu_seconds)

@@ -1,5 +1,7 @@
 """Which earlier model a candidate is compared with."""
 
+import ml_metadata as mlmd
+from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
 from tfx.utils import path_utils
@@ -17,7 +19,9 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
     of the same model is the candidate itself, too.
     """
 
-    def resolve_artifacts(self, store, input_dict):
+    def resolve_artifacts(
+        self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
+    ) -> dict[str, list[types.Artifact]] | None:
         candidates = input_dict.pop(CANDIDATE, [])
         ids = {artifact.id for artifact in candidates}
         same = {_identity(artifact) for artifact in candidates}
@@ -30,6 +34,6 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
         return strategy.resolve_artifacts(store, input_dict)
 
 
-def _identity(artifact) -> str:
+def _identity(artifact: types.Artifact) -> str:
     """Of a SavedModel; of what is none, as a pretrained model is not, its place."""
     return identity(path_utils.serving_model_dir(artifact.uri)) or artifact.uri

@@ -1,7 +1,8 @@
 """Everything a pipeline run depends on, in one YAML file."""
 
 import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import pydantic
 
@@ -24,7 +25,7 @@ from beam_jobs import datasets
 from components.evaluation.config import Gate
 
 
-def _recipe(recipes: dict):
+def _recipe(recipes: Mapping[str, Spec]) -> pydantic.BeforeValidator:
     """A name of a recipe, or {recipe: name, field: value} for one with other settings."""
     return pydantic.BeforeValidator(lambda value: resolve_recipe(value, recipes))
 
@@ -88,7 +89,7 @@ class PipelineConfig(Spec):
         return os.path.join(self.root, 'serving', self.name)
 
 
-def load_config(path: str, **changes) -> PipelineConfig:
+def load_config(path: str, **changes: Any) -> PipelineConfig:
     """Reads a YAML file; its relative paths are below its own folder.
 
     Raises:
@@ -104,7 +105,7 @@ def load_config(path: str, **changes) -> PipelineConfig:
         raise ValueError(f'{path}: {first_error(error)}') from None
     base = os.path.dirname(path if is_remote(path) else os.path.abspath(path))
 
-    def absolute(name):
+    def absolute(name: str | None) -> str | None:
         if name is None or is_remote(name):
             return name
         joined = os.path.join(base, name)

@@ -48,7 +48,7 @@ def _manifest_before(folder: str) -> Manifest | None:
         return None
 
 
-def check_labelled(manifest: Manifest):
+def check_labelled(manifest: Manifest) -> None:
     """Raises ValueError where nothing with a label is there to train or to test a classifier on."""
     there = {
         row.split
@@ -63,7 +63,7 @@ def check_labelled(manifest: Manifest):
             )
 
 
-def check_one_label(manifest: Manifest):
+def check_one_label(manifest: Manifest) -> None:
     """Raises ValueError at a clip with several labels: a softmax has one right class."""
     for row in manifest.rows:
         for head, labels in row.labels.items():

@@ -60,7 +60,7 @@ def _run(config: PipelineConfig, say: Callable[..., None]) -> Outcome:
     say(f'  {len(manifest.rows)} clips, {manifest.num_classes} classes')
     pipeline = build_pipeline(
         config,
-        manifest.heads,
+        dict(manifest.heads),
         metadata_connection_config=connection(config),
         beam_pipeline_args=list(BEAM_ARGS),
     )
@@ -84,7 +84,7 @@ def run_graph(pipeline: Pipeline) -> str:
     return run_id
 
 
-def check_metadata(config: PipelineConfig):
+def check_metadata(config: PipelineConfig) -> None:
     """Raises ValueError where the file of the metadata is damaged."""
     path = config.metadata_path
     if not os.path.exists(path):
@@ -107,12 +107,12 @@ def check_metadata(config: PipelineConfig):
 class _Stages(logging.Handler):
     """Says which component starts and how long it took, from what the runner logs."""
 
-    def __init__(self, say: Callable[..., None]):
+    def __init__(self, say: Callable[..., None]) -> None:
         super().__init__()
         self.say = say
         self.started, self.cached = 0.0, False
 
-    def emit(self, record: logging.LogRecord):
+    def emit(self, record: logging.LogRecord) -> None:
         match record.msg, record.args:
             case 'Component %s is running.', (node,):
                 self.started, self.cached = time.monotonic(), False

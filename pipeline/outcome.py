@@ -32,7 +32,7 @@ class Shortfall:
     bound: float
     compared: bool  # with the last blessed model
 
-    def __str__(self):
+    def __str__(self) -> str:
         if math.isnan(self.value):
             reason = getattr(self.value, 'reason', 'it is not in the report')
             return f'{self.metric} is bounded by the gate, and undefined on these clips: {reason}'
@@ -55,10 +55,13 @@ class Outcome:
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
 
-    def output(self, kind: str) -> metadata_store_pb2.Artifact | None:
-        """The artifact of type `kind` that the last node to make one left."""
-        found = [node.outputs[kind] for node in self.nodes if kind in node.outputs]
-        return found[-1] if found else None
+    def output(self, kind: str) -> metadata_store_pb2.Artifact:
+        """The artifact of type `kind` that the last node to make one left.
+
+        Raises:
+            LookupError: none of them made one.
+        """
+        return [node.outputs[kind] for node in self.nodes if kind in node.outputs][-1]
 
     @property
     def report(self) -> str:
@@ -75,8 +78,9 @@ class Outcome:
         return self._blessing('baseline_model_id') != 0
 
     def _blessing(self, name: str) -> int:
-        blessing = self.output('ModelBlessing')
-        properties = blessing.custom_properties if blessing else {}
+        if not any('ModelBlessing' in node.outputs for node in self.nodes):
+            return 0
+        properties = self.output('ModelBlessing').custom_properties
         return properties[name].int_value if name in properties else 0
 
     def metrics(self) -> dict[str, float]:

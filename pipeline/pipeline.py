@@ -1,5 +1,7 @@
 """The graph: videos to a pushed classifier, the same for every runner."""
 
+from typing import Any
+
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common.importer import Importer
@@ -22,7 +24,7 @@ from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 from pipeline.config import PipelineConfig
 
 
-def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings) -> Pipeline:
+def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: Any) -> Pipeline:
     """VideoExampleGen, Pretrainer, Finetuner, Evaluator, Pusher, and what they need.
 
     `classes` are those of the manifest, by head.

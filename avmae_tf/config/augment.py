@@ -1,8 +1,9 @@
 """How training clips are varied (appendix B); the default varies nothing, as in pretraining."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
+from typing_extensions import Self
 
 from avmae_tf.config.base import NUM_MEL_BINS, Count, Positive, Ratio, Spec
 
@@ -49,7 +50,7 @@ class AugmentSpec(Spec):
 
     @pydantic.model_validator(mode='before')
     @classmethod
-    def _by_name(cls, value):
+    def _by_name(cls, value: Any) -> Any:
         if isinstance(value, str):
             if value not in AUGMENTATIONS:
                 raise ValueError(f'augment must be one of {sorted(AUGMENTATIONS)}, got {value!r}')
@@ -57,13 +58,13 @@ class AugmentSpec(Spec):
         return value
 
     @pydantic.model_validator(mode='after')
-    def _in_order(self):
+    def _in_order(self) -> Self:
         if self.scale_jitter and self.scale_jitter[0] > self.scale_jitter[1]:
             raise ValueError(f'scale_jitter must go up, got {self.scale_jitter}')
         return self
 
 
-_MBT = {  # finetuning, as released
+_MBT: dict[str, Any] = {  # finetuning, as released
     'random_crop': True,
     'random_flip': True,
     'scale_jitter': (0.9, 1.33),
@@ -71,7 +72,7 @@ _MBT = {  # finetuning, as released
     'time_shift': True,
     'mixup': Mixup(per_modality=True),
 }
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
     'none': {},
     'vggsound': {
         **_MBT,

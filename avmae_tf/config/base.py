@@ -3,15 +3,17 @@
 import difflib
 import json
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 import pydantic_core
 from pydantic_core import PydanticUndefined
+from typing_extensions import Self
 
-VIDEO, AUDIO = 'video', 'audio'
-MODALITIES = (VIDEO, AUDIO)  # also the order in which their tokens are concatenated
 Modality = Literal['video', 'audio']
+VIDEO: Final = 'video'
+AUDIO: Final = 'audio'
+MODALITIES: tuple[Modality, ...] = (VIDEO, AUDIO)  # also the order in which tokens are joined
 
 SAMPLE_RATE_HZ = 16_000
 HOP_SAMPLES = 160  # 10 ms: 100 log-mel frames per second
@@ -34,7 +36,7 @@ class Spec(pydantic.BaseModel):
 
     @pydantic.model_validator(mode='before')
     @classmethod
-    def _only_known_fields(cls, settings):
+    def _only_known_fields(cls, settings: Any) -> Any:
         """Names the fields that there are where one is not."""
         if isinstance(settings, dict) and (unknown := [*(settings.keys() - cls.model_fields)]):
             name = min(map(str, unknown))
@@ -51,10 +53,10 @@ class Spec(pydantic.BaseModel):
         return json.dumps(self.model_dump(mode='json'), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str):
+    def from_json(cls, text: str) -> Self:
         return cls.model_validate_json(text)
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
         """A copy with `changes`, validated anew."""
         return type(self).model_validate({**self.model_dump(), **changes})
 
@@ -80,7 +82,7 @@ class Kind(Spec):
     @classmethod
     def family(cls) -> dict[str, type['Kind']]:
         """All members of a family by name."""
-        members = {}
+        members: dict[str, type[Kind]] = {}
         for member in cls.__subclasses__():
             if (name := member.model_fields['kind'].default) is not PydanticUndefined:
                 members[name] = member
@@ -88,13 +90,15 @@ class Kind(Spec):
         return members
 
 
-def any_of(family: type[Kind], fits: Callable[[type[Kind]], bool] = lambda member: True):
-    """The type of a field that holds a member of `family` for which `fits` is true.
+def any_of(
+    family: type[Kind], fits: Callable[[Any], bool] = lambda member: True
+) -> pydantic.BeforeValidator:
+    """Makes a field take every member of `family` for which `fits` is true.
 
     A bare name stands for the member with its default settings.
     """
 
-    def resolve(value):
+    def resolve(value: Any) -> Any:
         if isinstance(value, str):
             value = {'kind': value}
         if isinstance(value, dict):
@@ -108,4 +112,4 @@ def any_of(family: type[Kind], fits: Callable[[type[Kind]], bool] = lambda membe
             raise ValueError(f'{value.kind!r} cannot be used here')
         return value
 
-    return Annotated[pydantic.SerializeAsAny[family], pydantic.BeforeValidator(resolve)]
+    return pydantic.BeforeValidator(resolve)

@@ -7,6 +7,7 @@ import math
 from typing import Annotated, Literal
 
 import pydantic
+from typing_extensions import Self
 
 from avmae_tf.config.base import (
     HOP_SAMPLES,
@@ -91,19 +92,19 @@ class VideoSpec(PatchGrid):
     patch: tuple[Count, Count, Count] = (2, 16, 16)  # tubelet: frames, rows, columns
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int, ...]:
         return (self.num_frames, self.size_px, self.size_px, 3)
 
     @property
-    def patch_shape(self):
+    def patch_shape(self) -> tuple[int, ...]:
         return (*self.patch, 3)
 
     @property
-    def span_seconds(self):
+    def span_seconds(self) -> float | None:
         return self.num_frames / self.frames_per_second if self.sampling == 'stride' else None
 
     @pydantic.model_validator(mode='after')
-    def _whole_tubelets(self):
+    def _whole_tubelets(self) -> Self:
         for name, extent, patch in zip(
             ('num_frames', 'size_px', 'size_px'), self.input_shape, self.patch, strict=False
         ):
@@ -115,7 +116,7 @@ class VideoSpec(PatchGrid):
         return self
 
     @pydantic.model_validator(mode='after')
-    def _crop_fits(self):
+    def _crop_fits(self) -> Self:
         if self.resize_px is not None and self.resize_px < self.size_px:
             raise ValueError(
                 f'video resize_px must be at least size_px, got resize_px={self.resize_px}, '
@@ -146,19 +147,19 @@ class AudioSpec(PatchGrid):
         return frames - frames % self.patch[0]
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int, ...]:
         return (self.num_frames, NUM_MEL_BINS, 1)
 
     @property
-    def patch_shape(self):
+    def patch_shape(self) -> tuple[int, ...]:
         return (*self.patch, 1)
 
     @property
-    def span_seconds(self):
+    def span_seconds(self) -> float:
         return self.seconds
 
     @pydantic.model_validator(mode='after')
-    def _whole_patches(self):
+    def _whole_patches(self) -> Self:
         if self.num_frames < self.patch[0]:
             raise ValueError(
                 f'audio needs at least one patch of {self.patch[0]} frames, '

@@ -1,9 +1,10 @@
 """Transformers, the ways in which modalities meet in them, and masking (Sec. 3)."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
+from typing_extensions import Self
 
 from avmae_tf.config.base import AUDIO, VIDEO, Count, Kind, Ratio, Spec, any_of
 from avmae_tf.config.data import PatchGrid
@@ -19,7 +20,7 @@ class BackboneSpec(Spec):
 
     @pydantic.model_validator(mode='before')
     @classmethod
-    def _by_name(cls, value):
+    def _by_name(cls, value: Any) -> Any:
         if isinstance(value, str):
             if value not in BACKBONES:
                 raise ValueError(f'backbone must be one of {sorted(BACKBONES)}, got {value!r}')
@@ -27,7 +28,7 @@ class BackboneSpec(Spec):
         return value
 
     @pydantic.model_validator(mode='after')
-    def _whole_heads(self):
+    def _whole_heads(self) -> Self:
         if self.width % self.num_heads:
             raise ValueError(
                 f'width must be a multiple of num_heads, got {self.width} and {self.num_heads}'
@@ -44,6 +45,9 @@ BACKBONES = {  # width, layers, heads, MLP width
 }
 
 
+Passes = list[tuple[int, int]]  # (how many blocks, on how many tokens at once)
+
+
 class Fusion(Kind):
     """Which blocks a token of each modality goes through (Sec. 3.2, Fig. 2).
 
@@ -54,11 +58,11 @@ class Fusion(Kind):
     couples: ClassVar[bool]  # whether tokens of a modality know of the other one afterwards
     pretrains: ClassVar[bool] = True  # whether an autoencoder can have it
 
-    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> list[tuple[int, int]]:
-        """(how many blocks, on how many tokens at once), of all that is computed."""
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
+        """All that is computed, for the cost of a model."""
         raise NotImplementedError
 
-    def check(self, num_layers: int):
+    def check(self, num_layers: int) -> None:
         """Raises ValueError where `num_layers` blocks cannot be fused like this."""
 
 
@@ -68,7 +72,7 @@ class Early(Fusion):
     kind: Literal['early'] = 'early'
     couples: ClassVar[bool] = True
 
-    def passes(self, num_layers, num_tokens):
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         return [(num_layers, sum(num_tokens.values()))]
 
 
@@ -78,7 +82,7 @@ class Separate(Fusion):
     kind: Literal['separate'] = 'separate'
     couples: ClassVar[bool] = False
 
-    def passes(self, num_layers, num_tokens):
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         return [(num_layers, n) for n in num_tokens.values()]
 
 
@@ -88,7 +92,7 @@ class Shared(Fusion):
     kind: Literal['shared'] = 'shared'
     couples: ClassVar[bool] = False
 
-    def passes(self, num_layers, num_tokens):
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         return [(num_layers, n) for n in num_tokens.values()]
 
 
@@ -99,11 +103,11 @@ class Mid(Fusion):
     couples: ClassVar[bool] = True
     fused_layers: Count = 2
 
-    def passes(self, num_layers, num_tokens):
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         apart = [(num_layers - self.fused_layers, n) for n in num_tokens.values()]
         return [*apart, (self.fused_layers, sum(num_tokens.values()))]
 
-    def check(self, num_layers):
+    def check(self, num_layers: int) -> None:
         if not 1 <= self.fused_layers < num_layers:
             raise ValueError(
                 f'mid fusion needs 1 <= fused_layers < num_layers, got '
@@ -120,12 +124,12 @@ class Bottleneck(Fusion):
     fusion_layer: Annotated[int, pydantic.Field(ge=0)] = 8
     num_bottlenecks: Count = 4
 
-    def passes(self, num_layers, num_tokens):
+    def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         fused = num_layers - self.fusion_layer if len(num_tokens) > 1 else 0
         apart = [(num_layers - fused, n) for n in num_tokens.values()]
         return apart + [(fused, n + self.num_bottlenecks) for n in num_tokens.values()]
 
-    def check(self, num_layers):
+    def check(self, num_layers: int) -> None:
         if self.fusion_layer > num_layers:
             raise ValueError(
                 f'bottleneck fusion needs 0 <= fusion_layer <= num_layers, got '
@@ -133,8 +137,9 @@ class Bottleneck(Fusion):
             )
 
 
-PretrainFusion = any_of(Fusion, lambda member: member.pretrains)
-FinetuneFusion = any_of(Fusion)
+_AnyFusion = pydantic.SerializeAsAny[Fusion]
+PretrainFusion = Annotated[_AnyFusion, any_of(Fusion, lambda member: member.pretrains)]
+FinetuneFusion = Annotated[_AnyFusion, any_of(Fusion)]
 
 
 class DecoderSpec(Spec):
@@ -151,12 +156,12 @@ class DecoderSpec(Spec):
         return BackboneSpec(**self.model_dump(exclude={'fusion'}))
 
     @pydantic.model_validator(mode='after')
-    def _legal(self):
+    def _legal(self) -> Self:
         self.fusion.check(self.num_layers)
         return self
 
     @classmethod
-    def for_backbone(cls, name: str, **changes):
+    def for_backbone(cls, name: str, **changes: Any) -> Self:
         """The paper's decoder beside a named backbone; half its width where the paper is silent."""
         width, heads = DECODER_WIDTHS[name]
         return cls(**{'width': width, 'num_heads': heads, 'mlp_width': 4 * width, **changes})

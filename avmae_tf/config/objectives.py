@@ -8,6 +8,8 @@ import pydantic
 from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO, Kind, Modality, any_of
 from avmae_tf.config.model import Fusion
 
+Counts = Mapping[str, int]  # of tokens, by modality
+
 
 def other_modality(modality: str) -> str:
     """Audio for video, video for audio."""
@@ -35,12 +37,8 @@ class Objective(Kind):
         raise NotImplementedError
 
     def check(
-        self,
-        encoder: Fusion,
-        decoder: Fusion,
-        num_tokens: Mapping[str, int],
-        num_visible: Mapping[str, int],
-    ):
+        self, encoder: Fusion, decoder: Fusion, num_tokens: Counts, num_visible: Counts
+    ) -> None:
         """Raises ValueError where tokens in such numbers, by modality, cannot be reconstructed."""
 
 
@@ -49,7 +47,7 @@ class JointReconstruction(Objective):
 
     kind: Literal['joint'] = 'joint'
 
-    def sources(self, modalities, decoder):
+    def sources(self, modalities: tuple[Modality, ...], decoder: Fusion) -> dict[str, str]:
         return {m: m for m in modalities}
 
 
@@ -65,15 +63,17 @@ class Inpainting(Objective):
         'both': MODALITIES,
     }
 
-    def reconstructed(self, modalities):
+    def reconstructed(self, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
         return self._RECONSTRUCTED[self.direction]
 
-    def sources(self, modalities, decoder):
+    def sources(self, modalities: tuple[Modality, ...], decoder: Fusion) -> dict[str, str]:
         """A decoder that couples the modalities decodes both, whatever the direction."""
         decoded = modalities if decoder.couples else self.reconstructed(modalities)
         return {m: other_modality(m) for m in decoded}
 
-    def check(self, encoder, decoder, num_tokens, num_visible):
+    def check(
+        self, encoder: Fusion, decoder: Fusion, num_tokens: Counts, num_visible: Counts
+    ) -> None:
         """Both modalities, an encoder that mixes them, and room for mask tokens."""
         if len(num_tokens) < len(MODALITIES):
             raise ValueError(
@@ -102,12 +102,14 @@ class Mixture(Objective):
     weight: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] = 0.5
 
     @property
-    def parts(self):
+    def parts(self) -> tuple[tuple[Objective, float], ...]:
         return ((self.inpainting, self.weight), (JointReconstruction(), 1.0 - self.weight))
 
-    def check(self, encoder, decoder, num_tokens, num_visible):
+    def check(
+        self, encoder: Fusion, decoder: Fusion, num_tokens: Counts, num_visible: Counts
+    ) -> None:
         for part, _ in self.parts:
             part.check(encoder, decoder, num_tokens, num_visible)
 
 
-ObjectiveSpec = any_of(Objective)
+ObjectiveSpec = Annotated[pydantic.SerializeAsAny[Objective], any_of(Objective)]

@@ -5,8 +5,11 @@ Finetuning: '<dataset>-<size>' is Table 22, 23 or 24, '-audio' and '-video' its 
 behind 'release-', as released.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from avmae_tf.config.augment import AUGMENTATIONS, AugmentSpec
-from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO
+from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO, Modality, Spec
 from avmae_tf.config.data import AudioSpec, VideoSpec
 from avmae_tf.config.model import (
     BackboneSpec,
@@ -31,7 +34,7 @@ def _schedule(rate: float, batch_size: int, epochs: float, warmup_epochs: float)
     )
 
 
-_DEMO_INPUTS = {  # two seconds of small pictures: minutes on two CPU cores
+_DEMO_INPUTS: dict[str, Any] = {  # two seconds of small pictures: minutes on two CPU cores
     'video': VideoSpec(num_frames=16, frames_per_second=8.0, size_px=64),
     'audio': AudioSpec(seconds=2.0),
     'backbone': BackboneSpec(width=96, num_layers=4, num_heads=3, mlp_width=384),
@@ -58,7 +61,7 @@ _EPOCHS = {'vggsound': 800, 'audioset': 120}  # of pretraining (Tables 7 and 16)
 _RELEASED_CROP = AugmentSpec(random_crop=True, random_flip=True)
 
 
-def _pretraining(dataset: str, size: str, **changes) -> PretrainConfig:
+def _pretraining(dataset: str, size: str, **changes: Any) -> PretrainConfig:
     """Table 20 with the decoder of Table 21."""
     return PretrainConfig(
         backbone=size,
@@ -70,10 +73,11 @@ def _pretraining(dataset: str, size: str, **changes) -> PretrainConfig:
 
 def _released(dataset: str, size: str) -> PretrainConfig:
     """What differs in the released configurations."""
-    rate, changes = {
+    settings: dict[str, tuple[float, dict[str, Any]]] = {
         'vggsound': (3e-4, {'encoder': Separate()}),
         'audioset': (6e-4, {'masking': MaskingSpec(audio_ratio=0.7)}),
-    }[dataset]
+    }
+    rate, changes = settings[dataset]
     return _pretraining(
         dataset,
         size,
@@ -84,7 +88,9 @@ def _released(dataset: str, size: str) -> PretrainConfig:
     )
 
 
-_FINETUNING = {  # learning rate, batch size, mixup of audio alone, time shift, other settings
+_FINETUNING: dict[
+    str, tuple[float, int, float, bool, dict[str, Any]]
+] = {  # learning rate, batch size, mixup of audio alone, time shift, other settings
     'vggsound': (0.8, 64, 0.5, False, {}),
     'epic-kitchens': (1.2, 64, 1.25, True, {}),
     'audioset': (1.6, 128, 1.25, True, {'loss': 'sigmoid'}),
@@ -94,7 +100,7 @@ _FINETUNING = {  # learning rate, batch size, mixup of audio alone, time shift, 
 _FUSION_LAYER = {'base': 8, 'large': 16}
 
 
-def _finetuning(dataset: str, size: str, modalities: tuple[str, ...]) -> FinetuneConfig:
+def _finetuning(dataset: str, size: str, modalities: tuple[Modality, ...]) -> FinetuneConfig:
     """Tables 22, 23 and 24; what they leave open is as released."""
     rate, batch_size, audio_mixup, time_shift, changes = _FINETUNING[dataset]
     layer = 18 if (dataset, size) == ('audioset', 'large') else _FUSION_LAYER[size]
@@ -115,7 +121,9 @@ def _finetuning(dataset: str, size: str, modalities: tuple[str, ...]) -> Finetun
     )
 
 
-def _released_finetuning(dataset: str, size: str, modalities: tuple[str, ...]) -> FinetuneConfig:
+def _released_finetuning(
+    dataset: str, size: str, modalities: tuple[Modality, ...]
+) -> FinetuneConfig:
     """What differs in the released configurations; checkpoints of theirs are served with these."""
     recipe = _finetuning(dataset, size, modalities)
     audio = recipe.audio
@@ -133,7 +141,7 @@ for _size in SIZES:
         PRETRAIN_RECIPES[f'release-{_dataset}-{_size}'] = _released(_dataset, _size)
 
 FINETUNE_RECIPES = {'demo': _DEMO_FINETUNING}
-_COLUMNS = {'': MODALITIES, '-audio': (AUDIO,), '-video': (VIDEO,)}
+_COLUMNS: dict[str, tuple[Modality, ...]] = {'': MODALITIES, '-audio': (AUDIO,), '-video': (VIDEO,)}
 for _size in SIZES:
     for _dataset in _FINETUNING:
         for _suffix, _modalities in _COLUMNS.items():
@@ -144,7 +152,7 @@ for _size in SIZES:
                 FINETUNE_RECIPES[f'release-{_name}'] = _released_recipe
 
 
-def resolve_recipe(value, recipes: dict) -> dict:
+def resolve_recipe(value: Any, recipes: Mapping[str, Spec]) -> Any:
     """Settings of a recipe by its name, or of {'recipe': name, field: value} with changes.
 
     Raises:
@@ -166,8 +174,8 @@ def merge(settings: dict, changes: dict) -> dict:
     result = dict(settings)
     for name, value in changes.items():
         before = result.get(name)
-        same_kind = isinstance(value, dict) and isinstance(before, dict)
-        if same_kind and value.get('kind', before.get('kind')) == before.get('kind'):
-            value = merge(before, value)
+        if isinstance(value, dict) and isinstance(before, dict):
+            kind = before.get('kind')
+            value = merge(before, value) if value.get('kind', kind) == kind else value
         result[name] = value
     return result

@@ -1,11 +1,13 @@
 """Settings as YAML, bounded before anything is built from them."""
 
+from typing import Any, TextIO
+
 import yaml
 
 MAX_CHARACTERS, MAX_DEPTH, MAX_ALIASES = 2**18, 20, 20
 
 
-def read_yaml(text, where: str):
+def read_yaml(text: str | TextIO, where: str) -> Any:
     """What the YAML `text`, or open file, says; `where` names it in errors.
 
     Raises:
@@ -23,12 +25,13 @@ def read_yaml(text, where: str):
         raise ValueError(f'{where}: not YAML: {" ".join(str(error).split())}') from None
 
 
-def _check(text: str, where: str):
+def _check(text: str, where: str) -> None:
     """Refuses what would take the loader, or whoever walks over its result, for ever.
 
     And a field that is there twice: the loader takes the last one without a word.
     """
-    opened, aliases = [], 0
+    opened: list[_Open] = []
+    aliases = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.CollectionEndEvent):
             opened.pop()
@@ -52,10 +55,11 @@ def _check(text: str, where: str):
 class _Open:
     """A list or a map that has not ended yet."""
 
-    def __init__(self, event: yaml.CollectionStartEvent):
+    def __init__(self, event: yaml.CollectionStartEvent) -> None:
         self.anchor = event.anchor
         self.is_map = isinstance(event, yaml.MappingStartEvent)
-        self.names, self.next_is_name = set(), self.is_map
+        self.names: set[str] = set()
+        self.next_is_name = self.is_map
 
     def twice(self, event: yaml.NodeEvent) -> bool:
         """Takes the next node of it; whether that is a name that it has already."""

@@ -4,6 +4,7 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
+from typing_extensions import Self
 
 from avmae_tf.config.augment import AugmentSpec
 from avmae_tf.config.base import (
@@ -19,7 +20,7 @@ from avmae_tf.config.base import (
     Spec,
     any_of,
 )
-from avmae_tf.config.data import AudioSpec, MediaSpec, VideoSpec
+from avmae_tf.config.data import AudioSpec, MediaSpec, PatchGrid, VideoSpec
 from avmae_tf.config.model import (
     BackboneSpec,
     Bottleneck,
@@ -55,7 +56,7 @@ class SGD(Optimizer):
     momentum: Ratio = 0.9
 
 
-OptimizerSpec = any_of(Optimizer)
+OptimizerSpec = Annotated[pydantic.SerializeAsAny[Optimizer], any_of(Optimizer)]
 
 
 class ScheduleSpec(Spec):
@@ -76,7 +77,7 @@ class ScheduleSpec(Spec):
         return math.floor(epochs * num_examples / self.batch_size)
 
     @pydantic.model_validator(mode='after')
-    def _warm_up_first(self):
+    def _warm_up_first(self) -> Self:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f'warmup_epochs must be below epochs, got {self.warmup_epochs} and {self.epochs}'
@@ -100,11 +101,11 @@ class TrainingConfig(Spec):
     precision: Literal['float32', 'mixed_bfloat16'] = 'float32'
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
 
-    def inputs(self, modality: str):
+    def inputs(self, modality: str) -> PatchGrid:
         """The spec of a modality's input tensor."""
         return {VIDEO: self.video, AUDIO: self.audio}[modality]
 
-    def on(self, media: MediaSpec):
+    def on(self, media: MediaSpec) -> Self:
         """These settings on records made as `media` says: crops are measured in their frames.
 
         Where `video.resize_px` is unset it becomes their shorter side. Frames of other sizes, in
@@ -123,7 +124,7 @@ class TrainingConfig(Spec):
 
     @pydantic.field_validator('modalities')
     @classmethod
-    def _in_canonical_order(cls, modalities):
+    def _in_canonical_order(cls, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
         if not modalities or len(set(modalities)) != len(modalities):
             raise ValueError(f'modalities must be one or both of {MODALITIES}, got {modalities}')
         return tuple(m for m in MODALITIES if m in modalities)
@@ -149,7 +150,9 @@ class PretrainConfig(TrainingConfig):
     @property
     def num_visible_tokens(self) -> dict[str, int]:
         """Tokens that the encoder sees, by modality."""
-        hidden = {m: self.masking.num_masked(m, self.inputs(m)) for m in self.modalities}
+        hidden: dict[str, int] = {
+            m: self.masking.num_masked(m, self.inputs(m)) for m in self.modalities
+        }
         return {m: n - hidden[m] for m, n in self.num_tokens.items()}
 
     @property
@@ -158,7 +161,7 @@ class PretrainConfig(TrainingConfig):
         return self.objective.reconstructed(self.modalities)
 
     @pydantic.model_validator(mode='after')
-    def _legal(self):
+    def _legal(self) -> Self:
         self.encoder.check(self.backbone.num_layers)
         if self.augment.mixup:
             raise ValueError('augment.mixup mixes labels, and pretraining has none; leave it unset')
@@ -204,7 +207,7 @@ class FinetuneConfig(TrainingConfig):
     norm_after_pooling: bool = False  # the last norm on the mean of the tokens, not on each
 
     @pydantic.model_validator(mode='after')
-    def _legal(self):
+    def _legal(self) -> Self:
         self.fusion.check(self.backbone.num_layers)
         if self.norm_after_pooling and isinstance(self.fusion, Bottleneck):
             raise ValueError(

@@ -5,6 +5,7 @@ The published segment files have lines `YTID, start, end, "mid,mid"` after three
 """
 
 import json
+from collections.abc import Iterator
 
 from avmae_tf.config.heads import LABEL
 from avmae_tf.storage import is_folder, open_text
@@ -40,13 +41,13 @@ def read(annotations: str | None) -> Published:
         )
     file_in(annotations, *SEGMENTS)
     names = _names(file_in(annotations, CLASSES))
-    return Published(_clips(annotations, names), {LABEL: names.values()}, VideoIndex.by_segment)
+    return Published(_clips(annotations, names), {LABEL: [*names.values()]}, VideoIndex.by_segment)
 
 
 def _names(path: str) -> dict[str, str]:
     """Names by mid, in the order of their indices; of two alike, the mid tells them apart."""
     rows = [*read_table(path, ('index', 'mid', 'display_name'))]
-    mids = {}
+    mids: dict[str, str] = {}
     for where, fields in rows:
         note_once(mids, filled(fields['mid'], 'mid', where), 'mid', where)
     indices = [whole(fields['index'], 'index', where, len(rows)) for where, fields in rows]
@@ -61,7 +62,7 @@ def _names(path: str) -> dict[str, str]:
     }
 
 
-def _clips(folder: str, names: dict[str, str]):
+def _clips(folder: str, names: dict[str, str]) -> Iterator[Annotation]:
     for path, split in present(folder, SEGMENTS):
         for where, (video, start, end, mids) in read_lines(path, 4):
             try:

@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Iterator
 
 from avmae_tf.config.heads import EVENT, EVENT_SECONDS
 from avmae_tf.storage import is_folder
@@ -28,7 +29,8 @@ HEADER = 'Category'
 
 def read(annotations: str | None) -> Published:
     path = file_in(annotations, ALL, *SPLITS)
-    files = dict(present(annotations, SPLITS)) if is_folder(annotations) else {}
+    folder = annotations if annotations and is_folder(annotations) else None
+    files = dict(present(folder, SPLITS)) if folder else {}
     naming = files if os.path.basename(path) in files else [path]  # where there is ALL, it alone
     spelled = {fields[0] for file in naming for _, fields in _events(file)}
     categories = {normalise(name): name for name in sorted(spelled)}
@@ -39,7 +41,7 @@ def read(annotations: str | None) -> Published:
     )
 
 
-def _events(path: str):
+def _events(path: str) -> Iterator[tuple[str, list[str]]]:
     for where, fields in read_lines(path, 5, delimiter='&'):
         if fields[0] == HEADER:
             continue
@@ -49,9 +51,9 @@ def _events(path: str):
         yield where, fields
 
 
-def _clips(files: dict[str, str]):
+def _clips(files: dict[str, str]) -> Iterator[Annotation]:
     """A clip for each video and category, with all events of that category in it."""
-    seconds = {}
+    seconds: dict[tuple[str, str, str], tuple[list[str], str]] = {}
     for path, split in files.items():
         for where, (category, video, _, start, end) in _events(path):
             clip = seconds.setdefault(

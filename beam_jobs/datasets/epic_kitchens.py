@@ -3,6 +3,8 @@
 Videos are `P01/videos/P01_01.MP4`, or in any other folder by that name.
 """
 
+from collections.abc import Iterator
+
 from avmae_tf.config.heads import NOUN, VERB
 from avmae_tf.storage import is_folder
 from beam_jobs.annotations import (
@@ -44,7 +46,9 @@ def read(annotations: str | None) -> Published:
 def _names(folder: str, head: str) -> list[str]:
     """Classes in the order of their indices: named where names are published, else by number."""
     file, count = CLASSES[head]
-    names, ids, keys = [str(i) for i in range(count)], {}, {}
+    names = [str(i) for i in range(count)]
+    ids: dict[str, str] = {}
+    keys: dict[str, str] = {}
     if path := optional_file(folder, file):
         for where, fields in read_table(path, ('id', 'key')):
             index = whole(fields['id'], 'id', where, count)
@@ -55,7 +59,7 @@ def _names(folder: str, head: str) -> list[str]:
     return names
 
 
-def _clips(folder: str, names: dict[str, list[str]]):
+def _clips(folder: str, names: dict[str, list[str]]) -> Iterator[Annotation]:
     for path, split in present(folder, ACTIONS):
         for where, row in read_table(path, COLUMNS):
             labels = {

@@ -6,6 +6,7 @@ annotations every video below the folder is an unlabelled clip.
 """
 
 import os
+from collections.abc import Iterator
 
 from avmae_tf.config.heads import LABEL
 from avmae_tf.storage import exists, is_folder
@@ -39,7 +40,8 @@ def read(annotations: str | None) -> Published:
 
 
 def _classes(path: str) -> tuple[str, ...]:
-    names, seen = [], {}
+    names: list[str] = []
+    seen: dict[str, str] = {}
     with open_annotations(path) as lines:
         for number, line in enumerate(lines, 1):
             if name := line.strip():
@@ -48,7 +50,7 @@ def _classes(path: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _clips(path: str):
+def _clips(path: str) -> Iterator[Annotation]:
     for where, fields in read_table(path, ('path',), COLUMNS):
         labels = tuple(filter(None, map(str.strip, fields.get('label', '').split(LABEL_SEPARATOR))))
         first, last = (

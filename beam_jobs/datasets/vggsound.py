@@ -3,6 +3,8 @@
 `vggsound.csv` has no header: YouTube id, start second, label, `train` or `test`.
 """
 
+from collections.abc import Iterator
+
 from avmae_tf.config.heads import LABEL
 from beam_jobs.annotations import Annotation, Published, file_in, filled, read_lines, seconds
 from beam_jobs.videos import VideoIndex
@@ -15,7 +17,7 @@ def read(annotations: str | None) -> Published:
     return Published(_clips(path), {LABEL: ()}, VideoIndex.by_segment)
 
 
-def _clips(path: str):
+def _clips(path: str) -> Iterator[Annotation]:
     for where, (video, start, label, split) in read_lines(path, 4):
         filled(video, 'YouTube id', where)
         first = seconds(start, 'start', where)

@@ -17,9 +17,9 @@ from avmae_tf.data.labelled import check_one_label, count_labels
 from avmae_tf.data.locks import holds
 from avmae_tf.training.export import describe_served, latest_version, record_outputs
 from avmae_tf.training.serving import ERROR
+from components.evaluation.combiners import LEFT_OUT, REASON
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
 from components.evaluation.measures import Undefined
-from components.evaluation.metrics import LEFT_OUT, REASON
 
 
 def read_metrics(report: str) -> dict[str, float]:
@@ -67,6 +67,7 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dic
     num_clips = dataset.num_examples(split)
     check_records(folder, dataset, split)  # TFMA passes over what is missing
     dataset = count_labels(folder, dataset, [split])
+    assert served.finetune is not None, 'only classifiers are exported'
     if served.finetune.loss == 'softmax':
         check_one_label(folder, dataset, [split])
     shards = dataset.shards(split, labelled=True)
@@ -88,7 +89,7 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dic
     return read_metrics(report), num_clips - dataset.num_examples(split, labelled=True)
 
 
-def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: str):
+def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: str) -> None:
     """Models of earlier exports take frames as large as those that they were trained on alone."""
     sides = ours.stored_side_px, models.stored_side_px
     if sides[0] != sides[1] and ERROR not in record_outputs(saved_model):
@@ -98,7 +99,7 @@ def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: st
         )
 
 
-def _check_classes(ours: Classes, models: Classes, folder: str):
+def _check_classes(ours: Classes, models: Classes, folder: str) -> None:
     for head in HEADS:
         pairs = itertools.zip_longest(ours.get(head, ()), models.get(head, ()))
         for index, (our, model) in enumerate(pairs):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 import tensorflow_model_analysis as tfma
@@ -70,7 +70,10 @@ def eval_config(
 
     if len(heads) == 1:
         ((output, wanted),) = by_output.items()
-        keys = {'label_key': examples.label_index_key(*heads), 'prediction_key': output}
+        keys: dict[str, Any] = {
+            'label_key': examples.label_index_key(*heads),
+            'prediction_key': output,
+        }
         specs = [tfma.MetricsSpec(metrics=wanted + of_all)]
     else:
         labels = {outputs[head]: examples.label_index_key(head) for head in heads}
@@ -96,7 +99,7 @@ def _metrics_of(head: str, loss: str, *, alone: bool) -> list[tfma.MetricConfig]
     return found
 
 
-def _own(class_name: str, name: str, **settings) -> tfma.MetricConfig:
+def _own(class_name: str, name: str, **settings: Any) -> tfma.MetricConfig:
     return tfma.MetricConfig(
         class_name=class_name,
         module=metrics.__name__,
@@ -104,7 +107,7 @@ def _own(class_name: str, name: str, **settings) -> tfma.MetricConfig:
     )
 
 
-def _set_thresholds(gate: Gate, wanted: list[tfma.MetricConfig]):
+def _set_thresholds(gate: Gate, wanted: list[tfma.MetricConfig]) -> None:
     """Writes the bounds of the gate into the metrics that they are on."""
     by_name = {json.loads(metric.config)['name']: metric for metric in wanted}
     bounded = {

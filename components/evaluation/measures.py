@@ -6,6 +6,7 @@ Shapes: N clips, C classes, S seconds, k labels of a clip.
 import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
+from typing_extensions import Self
 
 NO_LABELS = 'no clip has a label'
 
@@ -13,10 +14,10 @@ NO_LABELS = 'no clip has a label'
 class Undefined(float):
     """Not a number, and the reason: it passes through TFMA, and fails every threshold."""
 
-    def __new__(cls, reason: str):
+    def __new__(cls, reason: str) -> Self:
         return super().__new__(cls, 'nan')
 
-    def __init__(self, reason: str):
+    def __init__(self, reason: str) -> None:
         self.reason = reason
 
     def __format__(self, spec: str) -> str:

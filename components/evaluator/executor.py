@@ -18,7 +18,7 @@ class Executor(executor.Executor):
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
-    ):
+    ) -> None:
         """Measures, compares with the baseline, and blesses.
 
         Raises:

@@ -27,7 +27,7 @@ def Finetuner(
     name: Parameter[str],
     work_dir: Parameter[str],
     source: Parameter[str],
-):
+) -> None:
     """Trains on the split `train` and leaves a SavedModel in the Model artifact.
 
     Args:

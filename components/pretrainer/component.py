@@ -23,7 +23,7 @@ def Pretrainer(
     run: Parameter[str],
     work_dir: Parameter[str],
     source: Parameter[str],
-):
+) -> None:
     """Trains on the split `train` and leaves the model folder in the Model artifact.
 
     Args:

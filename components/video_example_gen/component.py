@@ -14,7 +14,9 @@ from beam_jobs import (
     channels,
     clip,
     container,
+    formats,
     joins,
+    jpegs,
     video_to_examples,
     video_track,
 )
@@ -26,8 +28,10 @@ SPLITS = ('train', 'eval')
 
 def _source_fingerprint() -> str:
     """A hash of the code that decides what is in a record: decoding and writing it."""
-    decoding = (media_files, container, video_track, audio_track, audio_runs, channels, clip, joins)
-    return fingerprint(m.__file__ for m in (*decoding, video_to_examples, examples))
+    files = (media_files, container, formats, joins)
+    tracks = (video_track, jpegs, audio_track, audio_runs, channels)
+    records = (clip, video_to_examples, examples)
+    return fingerprint(str(m.__file__) for m in (*files, *tracks, *records))
 
 
 class VideoExampleGen(FileBasedExampleGen):
@@ -57,7 +61,7 @@ class VideoExampleGen(FileBasedExampleGen):
         work_dir: str,
         num_shards: int | None = None,
         limits: ClipLimits = ClipLimits(),
-    ):
+    ) -> None:
         options = struct_pb2.Struct()
         options[MEDIA] = media.to_json()
         options[LIMITS] = limits.to_json()

@@ -29,7 +29,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
-    ):
+    ) -> None:
         config = example_gen_pb2.CustomConfig()
         proto_utils.json_to_proto(
             exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config
@@ -66,7 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             examples.set_int_custom_property(f'set_aside_{reason}', count)
 
 
-def move_into(source: str, target: str):
+def move_into(source: str, target: str) -> None:
     """Moves what is in `source` into the folder `target`."""
     tf.io.gfile.makedirs(target)
     for name in sorted(tf.io.gfile.listdir(source)):

@@ -11,15 +11,13 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.evaluation.config import Gate, eval_config, label_schema
+from components.evaluation.measures import d_prime, mean_average_precision, share_right
 from components.evaluation.metrics import (
     Accuracy,
     Clips,
     ConfusionMatrix,
     DPrime,
     MeanAveragePrecision,
-    d_prime,
-    mean_average_precision,
-    share_right,
 )
 
 
