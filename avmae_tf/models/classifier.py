@@ -81,6 +81,10 @@ class Classifier(keras.layers.Layer):
             pooled = {m: tf.stop_gradient(x) for m, x in self.embed(inputs).items()}
         else:
             pooled = self.embed(inputs, seed=seed)
+        return self.classify(pooled)
+
+    def classify(self, pooled: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What `embed` gives to logits, float32 [B, C] or [B, S, C], by modality."""
         return {m: tf.cast(self.head(x), tf.float32) for m, x in pooled.items()}
 
     def split_heads(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -100,8 +104,12 @@ def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]
     return {m: tf.reshape(x, [-1, *x.shape[2:]]) for m, x in views.items()}, num_views
 
 
+def average_views(values: tf.Tensor, num_views: int) -> tf.Tensor:
+    """[B V, ...] to [B, ...], the mean over views."""
+    return tf.reduce_mean(tf.reshape(values, [-1, num_views, *values.shape[1:]]), axis=1)
+
+
 def view_averaged_logits(model: Classifier, views: dict[str, tf.Tensor]) -> tf.Tensor:
     """Inputs [B, V, ...] to logits [B, (S,) C], the mean over views and modalities."""
     flat, num_views = merge_views(views)
-    logits = mean_logits(model(flat))
-    return tf.reduce_mean(tf.reshape(logits, [-1, num_views, *logits.shape[1:]]), axis=1)
+    return average_views(mean_logits(model(flat)), num_views)

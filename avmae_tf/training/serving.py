@@ -14,7 +14,7 @@ from avmae_tf.data import checks, examples
 from avmae_tf.data.sound import read_wav
 from avmae_tf.data.views import eval_views
 from avmae_tf.losses.classification import class_scores
-from avmae_tf.models.classifier import Classifier, merge_views, view_averaged_logits
+from avmae_tf.models.classifier import Classifier, average_views, mean_logits, merge_views
 
 RECORD_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 CLIP_SIGNATURE, EMBED_SIGNATURE = 'clips', 'embed'
@@ -123,6 +123,7 @@ class ServedClassifier(tf.Module):
         self.weights = list(model.variables)  # the layers themselves would be saved as Keras
         config = model.config.on(media)
 
+        @traced
         def views_of(clip):
             return eval_views(clip, config, config.num_views, config.num_crops)
 
@@ -179,8 +180,28 @@ class ServedClassifier(tf.Module):
                 kept[key] = tf.where(keep, x, tf.zeros_like(x))
             return {**kept, **marks}
 
+        # What follows is traced once, whichever signatures call it.
+        @traced(input_signature=_RECORD_INPUTS)
+        def prepared_records(records):
+            return prepared(read_record, RECORD_NAMES, (records,))
+
+        @traced(input_signature=_CLIP_INPUTS)
+        def prepared_clips(*inputs):
+            return prepared(read_clip, CLIP_NAMES, aligned(*inputs))
+
+        @traced
+        def understood(views):
+            """Logits [B, (S,) C] and embedding [B, D of all modalities]."""
+            flat, num_views = merge_views(views)
+            pooled = model.embed(flat)
+            logits = average_views(mean_logits(model.classify(pooled)), num_views)
+            embedding = tf.concat(list(pooled.values()), axis=-1)
+            if config.segments > 1:
+                embedding = tf.reduce_mean(embedding, axis=1)
+            return logits, average_views(tf.cast(embedding, tf.float32), num_views)
+
         def scored(views, marks):
-            by_head = model.split_heads(view_averaged_logits(model, views))
+            by_head = model.split_heads(understood(views)[0])
             keys = {head: output_keys(head, heads) for head in by_head}
             scores = {keys[h][0]: class_scores(config.loss, x) for h, x in by_head.items()}
             batch = tf.shape(marks[ERROR])[0]
@@ -192,27 +213,21 @@ class ServedClassifier(tf.Module):
 
         @traced(input_signature=_RECORD_INPUTS)
         def serving_default(examples_):
-            return scored(*prepared(read_record, RECORD_NAMES, (examples_,)))
+            return scored(*prepared_records(examples_))
 
         @traced(input_signature=_CLIP_INPUTS)
         def clips(frames, frames_per_second, audio):
-            inputs = aligned(frames, frames_per_second, audio)
-            return scored(*prepared(read_clip, CLIP_NAMES, inputs))
+            return scored(*prepared_clips(frames, frames_per_second, audio))
 
         @traced(input_signature=_CLIP_INPUTS)
         def embed(frames, frames_per_second, audio):
-            inputs = aligned(frames, frames_per_second, audio)
-            views, marks = prepared(read_clip, CLIP_NAMES, inputs)
-            flat, num_views = merge_views(views)
-            pooled = tf.concat(list(model.embed(flat).values()), axis=-1)
-            if config.segments > 1:
-                pooled = tf.reduce_mean(pooled, axis=1)
-            by_view = tf.reshape(pooled, [-1, num_views, pooled.shape[-1]])
-            embedding = tf.reduce_mean(tf.cast(by_view, tf.float32), axis=1)
-            return answer({'embedding': embedding}, marks)
+            views, marks = prepared_clips(frames, frames_per_second, audio)
+            return answer({'embedding': understood(views)[1]}, marks)
 
-        self.functions = {
+        functions = {
             RECORD_SIGNATURE: serving_default,
             CLIP_SIGNATURE: clips,
             EMBED_SIGNATURE: embed,
         }
+        # Concrete: of others each signature would be traced again.
+        self.functions = {name: f.get_concrete_function() for name, f in functions.items()}
