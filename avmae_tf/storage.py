@@ -8,7 +8,9 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO, TypeVar
 
@@ -17,11 +19,22 @@ import pydantic
 from avmae_tf.config import Spec, first_error
 
 Settings = TypeVar('Settings', bound=Spec)
+HASH_CHARACTERS = 16
 NAME_ERRORS = 'surrogateescape'  # names of files are bytes that need not be UTF-8
 
 
 def is_remote(path: str) -> bool:
+    """Whether a path is an address in a bucket."""
     return '://' in str(path)
+
+
+def path_in(file: str, path: str) -> str:
+    """The absolute path that `path` is in the file `file`: a relative one is below its folder."""
+    if is_remote(path):
+        return path
+    if is_remote(file):
+        return os.path.join(os.path.dirname(file), path)
+    return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(file)), path))
 
 
 def to_bytes(text: str) -> bytes:
@@ -115,38 +128,67 @@ def read_settings(path: str, kind: type[Settings], remedy: str) -> Settings:
             ) from None
 
 
+def short_hash(chunks: Iterable[bytes]) -> str:
+    """A hash of all `chunks` as one, short enough for the name of a folder."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()[:HASH_CHARACTERS]
+
+
 def fingerprint(paths: Iterable[str]) -> str:
     """A hash of what the files hold, wherever they are."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with open_binary(path) as f:
-            digest.update(f.read())
-    return digest.hexdigest()[:16]
+
+    def contents() -> Iterator[bytes]:
+        for path in paths:
+            with open_binary(path) as f:
+                yield f.read()
+
+    return short_hash(contents())
 
 
 @contextlib.contextmanager
-def replaced(path: str) -> Iterator[str]:
-    """The name of a local file to write that becomes `path` if the block ends without an error."""
-    folder, name = os.path.split(path)
-    if is_remote(path):
-        import tensorflow as tf
+def aside(path: str, folder: str | None = None) -> Iterator[str]:
+    """A name to write a file or folder under that is to become `path`; what is left there goes.
 
+    It is on this machine: in `folder` or beside `path`, or, for a bucket, in a temporary folder.
+    """
+    above, name = os.path.split(path.rstrip('/'))
+    if is_remote(path):
         with tempfile.TemporaryDirectory() as local:
             yield os.path.join(local, name)
-            tf.io.gfile.makedirs(folder)
-            tf.io.gfile.copy(os.path.join(local, name), path, overwrite=True)
         return
-    os.makedirs(folder or '.', exist_ok=True)
-    temporary = os.path.join(folder, f'.{name}.{os.getpid()}.tmp')
+    os.makedirs(above or '.', exist_ok=True)
+    os.makedirs(folder or above or '.', exist_ok=True)
+    temporary = os.path.join(folder or above, f'.{name}.{uuid.uuid4().int}.tmp')
     try:
         yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        error.filename = error.filename or path  # writing to an open file does not say which
-        raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary)
+        elif os.path.exists(temporary):
             os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def replaced(path: str, folder: str | None = None) -> Iterator[str]:
+    """The name of a local file to write that becomes `path` if the block ends without an error.
+
+    It lies in `folder` until then, or beside `path`.
+    """
+    with aside(path, folder) as temporary:
+        try:
+            yield temporary
+            if not is_remote(path):
+                os.replace(temporary, path)
+                return
+        except OSError as error:
+            error.filename = error.filename or path  # writing to an open file does not say which
+            raise
+        import tensorflow as tf
+
+        tf.io.gfile.makedirs(os.path.dirname(path))
+        tf.io.gfile.copy(temporary, path, overwrite=True)
 
 
 @contextlib.contextmanager
@@ -163,3 +205,13 @@ def write_text(path: str, text: str):
     """Writes a file whole or not at all."""
     with written(path) as f:
         f.write(text)
+
+
+def move_into(source: str, target: str) -> None:
+    """Moves what is in the folder `source` into the folder `target`."""
+    import tensorflow as tf
+
+    tf.io.gfile.makedirs(target)
+    for name in sorted(names_in(source)):
+        tf.io.gfile.rename(os.path.join(source, name), os.path.join(target, name), overwrite=True)
+    tf.io.gfile.rmtree(source)

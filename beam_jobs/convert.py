@@ -12,7 +12,6 @@ import collections
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import json
 import os
 import threading
@@ -25,7 +24,7 @@ from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.examples import EXAMPLE
 from avmae_tf.data.locks import holds
-from avmae_tf.storage import check_folder, is_remote, write_text, written
+from avmae_tf.storage import check_folder, is_remote, short_hash, write_text, written
 from beam_jobs import video_to_examples
 from beam_jobs.manifest_report import report_of
 from beam_jobs.manifests import Manifest
@@ -183,7 +182,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
     """Puts the reports of all shards together; the description of the records comes last."""
     splits: dict[str, list[Shard]] = collections.defaultdict(list)
     first: list[dict] = []
-    contents = hashlib.sha256(f'{job.media.to_json()}\n{json.dumps(job.heads)}\n'.encode())
+    contents = [job.media.to_json(), json.dumps(job.heads)]
     reasons: collections.Counter[str] = collections.Counter()
     notes: collections.Counter[str] = collections.Counter()
     with (
@@ -201,7 +200,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
                     num_several=report.num_several,
                 )
             )
-            contents.update(f'{report.path} {report.digest}\n'.encode())
+            contents.append(f'{report.path} {report.digest}')
             set_aside.writerows(report.set_aside)
             noted.writerows(report.noted)
             reasons.update(row['reason'] for row in report.set_aside)
@@ -229,7 +228,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
             media=job.media,
             heads=job.heads,
             splits=dict(splits),
-            fingerprint=contents.hexdigest()[:16],
+            fingerprint=short_hash(f'{line}\n'.encode() for line in contents),
         ),
     )
     return summary

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from avmae_tf.config.heads import EVENT
+from avmae_tf.config.splits import EVAL, SPLITS, TEST, TRAIN
 from avmae_tf.storage import to_bytes
 from beam_jobs.annotations import Annotation, Published, open_annotations
 from beam_jobs.labels import Matcher
 from beam_jobs.manifests import Manifest, Row
 from beam_jobs.videos import AUDIO_SUFFIXES, VideoIndex
 
-SPLITS = UNDRAWN, TRAIN, EVAL, TEST = '', 'train', 'eval', 'test'  # what is later is held out
+UNDRAWN = ''  # the annotations name no split
+FIRM = (UNDRAWN, *SPLITS)  # of two that name a clip, the later one counts
 SPLIT_NAMES = {'training': TRAIN, 'val': EVAL, 'valid': EVAL, 'validation': EVAL}
 EVAL_BUCKETS, NUM_BUCKETS = 1, 10  # where the annotations name no split: a tenth is held out
 # Up, from a root, on a drive or at an address. Names may hold a colon of their own.
@@ -141,7 +143,7 @@ def _merged(key: str, first: _Named, second: _Named, one_clip: str) -> _Named:
         if ours.keys() == theirs.keys():  # of an event
             what = f'other seconds than in {first.where}'
         raise ValueError(f'{second.where}: {key} has {what}; {one_clip}')
-    split = max(first.split, second.split, key=SPLITS.index)
+    split = max(first.split, second.split, key=FIRM.index)
     return first._replace(split=split, labels=first.labels or second.labels)
 
 
@@ -162,7 +164,7 @@ def assign_splits(rows: list[Row]) -> dict[str, str]:
     drawn: dict[str, str] = {}
     for row in rows:
         videos = given if row.split else drawn
-        videos[row.video] = max(videos.get(row.video, UNDRAWN), row.split, key=SPLITS.index)
+        videos[row.video] = max(videos.get(row.video, UNDRAWN), row.split, key=FIRM.index)
     labelled = {row.video for row in rows if row.labels}
     found = {row.video for row in rows if row.is_found}
     pool = drawn.keys() - given.keys()
@@ -208,7 +210,7 @@ def split_of(clip: Annotation) -> str:
     """The split that the annotations name, if they do."""
     name = clip.split.strip().casefold()
     split = SPLIT_NAMES.get(name, name)
-    if split not in SPLITS:
+    if split not in FIRM:
         raise ValueError(f'{clip.where}: split must be train, eval or test, got {clip.split!r}')
     return split
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 
+from avmae_tf.config.splits import TRAIN
 from avmae_tf.storage import to_unicode
 from beam_jobs.manifests import Manifest, Row
 
@@ -101,7 +102,7 @@ def report_of(manifest: Manifest) -> ManifestReport:
             split.found += 1
             split.hours += (row.seconds or 0.0) / 3600
             size += record_bytes(row)
-            if row.split == 'train':
+            if row.split == TRAIN:
                 for head, labels in row.labels.items():
                     trained[head].update(labels)
     return ManifestReport(

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.examples import EXAMPLE
-from avmae_tf.storage import NAME_ERRORS, to_bytes, written
+from avmae_tf.storage import NAME_ERRORS, short_hash, to_bytes, written
 from beam_jobs.manifest_report import record_bytes
 from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
 
@@ -107,7 +107,7 @@ def job_of(
     limits: ClipLimits = ClipLimits(),
 ) -> Job:
     fingerprint, provenance = (
-        hashlib.sha256(f'{text}\n{media.to_json()}\n{record_format}'.encode()).hexdigest()[:16]
+        short_hash([f'{text}\n{media.to_json()}\n{record_format}'.encode()])
         for text in (manifest.fingerprint, manifest.provenance)
     )
     return Job(

@@ -8,7 +8,6 @@ import collections
 import hashlib
 import itertools
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -18,7 +17,7 @@ from apache_beam.metrics import Metrics
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.examples import write_example
 from avmae_tf.data.labelled import has_several, is_labelled
-from avmae_tf.storage import to_unicode, write_text
+from avmae_tf.storage import replaced, to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
 from beam_jobs.shards import (
@@ -120,11 +119,12 @@ class WriteShard(beam.DoFn):
 
     def _write(self, task: ShardTask, path: str) -> ShardReport:
         report = ShardReport(task.split, task.path, self.job.fingerprint)
-        tf.io.gfile.makedirs(os.path.dirname(path))
-        # Outside of the split, where no reader looks; a name of its own for each attempt.
-        temporary = os.path.join(self.out, WORK, f'clips-{uuid.uuid4().hex}')
         digest = hashlib.sha256()
-        with tf.io.TFRecordWriter(temporary) as writer:
+        # Until it is whole it lies outside of the split, where no reader looks.
+        with (
+            replaced(path, os.path.join(self.out, WORK)) as temporary,
+            tf.io.TFRecordWriter(temporary) as writer,
+        ):
             for row, outcome in convert_rows(read_rows(self.out, task, self.job), self.job):
                 rows_done[task.path] += 1
                 if isinstance(outcome, UnusableClip):
@@ -142,8 +142,7 @@ class WriteShard(beam.DoFn):
                 report.num_labelled += is_labelled(row.labels, self.job.heads)
                 report.num_several += has_several(row.labels)
                 Metrics.counter('convert', 'clips').inc()
-        report.num_bytes, report.digest = tf.io.gfile.stat(temporary).length, digest.hexdigest()
-        tf.io.gfile.rename(temporary, path, overwrite=True)
+        report.num_bytes, report.digest = tf.io.gfile.stat(path).length, digest.hexdigest()
         return report
 
 

@@ -16,6 +16,7 @@ from avmae_tf.config import (
     VideoSpec,
 )
 from avmae_tf.config.heads import LABEL
+from avmae_tf.config.splits import TRAIN
 from avmae_tf.data.dataset import Dataset, Shard
 from avmae_tf.data.examples import write_example
 from avmae_tf.data.inputs import training_batches
@@ -65,7 +66,7 @@ def write_records(folder: Path, clips) -> Dataset:
                 )
                 writer.write(record)
     return Dataset(
-        media=MediaSpec(), heads={LABEL: CLASSES}, splits={'train': tuple(shards)}, fingerprint=''
+        media=MediaSpec(), heads={LABEL: CLASSES}, splits={TRAIN: tuple(shards)}, fingerprint=''
     )
 
 

@@ -20,7 +20,7 @@ from avmae_tf.config import (
     read_yaml,
     resolve_recipe,
 )
-from avmae_tf.storage import is_remote, open_text
+from avmae_tf.storage import open_text, path_in
 from beam_jobs import datasets
 from components.evaluation.config import Gate
 
@@ -103,14 +103,6 @@ def load_config(path: str, **changes: Any) -> PipelineConfig:
         config = PipelineConfig.model_validate({**settings, **changes})
     except pydantic.ValidationError as error:
         raise ValueError(f'{path}: {first_error(error)}') from None
-    base = os.path.dirname(path if is_remote(path) else os.path.abspath(path))
-
-    def absolute(name: str | None) -> str | None:
-        if name is None or is_remote(name):
-            return name
-        joined = os.path.join(base, name)
-        return joined if is_remote(joined) else os.path.normpath(joined)
-
-    files = ('videos', 'annotations', 'subset')
-    data = config.data.replace(**{name: absolute(getattr(config.data, name)) for name in files})
-    return config.replace(root=absolute(config.root), data=data)
+    named = {name: getattr(config.data, name) for name in ('videos', 'annotations', 'subset')}
+    data = config.data.replace(**{k: path_in(path, v) for k, v in named.items() if v is not None})
+    return config.replace(root=path_in(path, config.root), data=data)

@@ -3,9 +3,9 @@
 import os
 
 from avmae_tf.config.heads import EVENT
+from avmae_tf.config.splits import USED
 from avmae_tf.data.labelled import is_labelled
 from avmae_tf.storage import exists, open_text, write_text
-from avmae_tf.training.tasks import SPLITS
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Manifest, read_manifest, write_manifest
 from components.evaluation.config import label_schema
@@ -55,7 +55,7 @@ def check_labelled(manifest: Manifest) -> None:
         for row in manifest.rows
         if row.is_found and is_labelled(row.labels, manifest.heads)
     }
-    for split in SPLITS:
+    for split in USED:
         if split not in there:
             raise ValueError(
                 f'{manifest.videos}: no clip of the split {split!r} that is there has a label; '

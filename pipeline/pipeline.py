@@ -12,6 +12,7 @@ from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import Model, ModelBlessing, Schema
 
 from avmae_tf.config.heads import Classes
+from avmae_tf.config.splits import EVAL
 from avmae_tf.training.checkpoints import source_fingerprint
 from avmae_tf.training.tasks import head_sizes
 from components.evaluation.config import eval_config
@@ -73,7 +74,7 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: 
         baseline_model=baseline.outputs['model'],
         schema=schema.outputs['result'],
         eval_config=eval_config(config.gate, heads, config.finetune.loss),
-        example_splits=['eval'],
+        example_splits=[EVAL],
     )
     pusher = Pusher(
         model=finetuner.outputs['model'],

@@ -31,6 +31,12 @@ LIBRARIES = {  # who may use what
     'av': {'beam_jobs', 'avmae_tf.data'},
 }
 MAX_LINES = 250
+HOMES = {  # what is decided once: the file that decides it
+    'hexdigest()[': 'avmae_tf/storage.py',  # how long a short hash is
+    "'://'": 'avmae_tf/storage.py',  # what is an address in a bucket
+    'os.replace(': 'avmae_tf/storage.py',  # a file is written aside, then renamed
+    'os.rename(': 'avmae_tf/training/publish.py',  # so is a SavedModel
+}
 
 
 def sources():
@@ -77,6 +83,24 @@ def test_files_are_short_and_say_what_they_are_for(path):
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_LINES
     assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize('text', HOMES)
+def test_a_rule_is_in_one_file(text):
+    found = [str(path.relative_to(ROOT)) for path in sources() if text in path.read_text()]
+    assert found == [HOMES[text]]
+
+
+@pytest.mark.parametrize('path', sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_of_splits_are_spelled_once(path):
+    if path == ROOT / 'avmae_tf/config/splits.py' or room(module_name(path)) == 'avmae_tf.cli':
+        return
+    constants = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+    }
+    assert not constants & {'train', 'eval', 'test'}
 
 
 def test_tests_are_not_packaged():

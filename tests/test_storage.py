@@ -1,10 +1,21 @@
 """Files are written whole or not at all, here and where TensorFlow reaches."""
 
+import hashlib
 import os
 
 import pytest
 
-from avmae_tf.storage import check_folder, exists, is_folder, open_text, write_text, written
+from avmae_tf.storage import (
+    check_folder,
+    exists,
+    is_folder,
+    open_text,
+    path_in,
+    replaced,
+    short_hash,
+    write_text,
+    written,
+)
 
 
 @pytest.mark.parametrize('scheme', ['', 'file://'])
@@ -43,3 +54,33 @@ def test_half_a_file_is_none(tmp_path):
         raise KeyError
     assert (tmp_path / 'a.txt').read_text() == 'whole'
     assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_what_is_not_whole_waits_in_the_folder_that_is_given(tmp_path):
+    with replaced(f'{tmp_path}/a/b.txt', f'{tmp_path}/work') as name:
+        with open(name, 'w') as f:
+            f.write('whole')
+        assert os.path.dirname(name) == f'{tmp_path}/work'
+        assert os.listdir(tmp_path / 'a') == []
+    assert (tmp_path / 'a/b.txt').read_text() == 'whole'
+    assert os.listdir(tmp_path / 'work') == []
+
+
+@pytest.mark.parametrize(
+    ('file', 'path', 'meant'),
+    [
+        ('/a/b.yaml', 'c', '/a/c'),
+        ('/a/b.yaml', '../c', '/c'),
+        ('/a/b.yaml', '/c', '/c'),
+        ('/a/b.yaml', 'gs://c', 'gs://c'),
+        ('gs://a/b.yaml', 'c', 'gs://a/c'),
+        ('gs://a/b.yaml', '/c', '/c'),
+    ],
+)
+def test_a_path_in_a_file_is_relative_to_the_file(file, path, meant):
+    assert path_in(file, path) == meant
+
+
+def test_a_short_hash_is_of_all_chunks_as_one():
+    expected = hashlib.sha256(b'abcd').hexdigest()[:16]
+    assert short_hash([b'ab', b'', b'cd']) == short_hash([b'abcd']) == expected

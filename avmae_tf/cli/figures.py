@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing import directory_watcher, event_file_loader, io_wrapper
 
+from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.storage import replaced
 
 INK, FAINT, COLOURS = '#1f2933', '#cbd2d9', ('#2f6fbb', '#d9822b', '#3a9d6e')
@@ -49,10 +50,10 @@ def draw_losses(runs: dict[str, str], path: str):
     figure, axes = plt.subplots(1, len(runs), figsize=(5.2 * len(runs), 3.4), squeeze=False)
     for axis, (name, logs) in zip(axes[0], runs.items(), strict=True):
         for (label, folder), colour in zip(
-            (('training', 'train'), ('held out', 'eval')), COLOURS, strict=False
+            (('training', TRAIN), ('held out', EVAL)), COLOURS, strict=False
         ):
             points = scalars(os.path.join(logs, folder)).get('loss', {})
-            marker = 'o' if folder == 'eval' else None
+            marker = 'o' if folder == EVAL else None
             axis.plot(points.keys(), points.values(), label=label, color=colour, marker=marker)
         axis.set_title(name, color=INK, loc='left')
         axis.set_xlabel('step')
@@ -65,7 +66,7 @@ def draw_losses(runs: dict[str, str], path: str):
 
 def draw_reconstructions(logs: str, path: str, count: int = 3):
     """Input, masked input and reconstruction of a few clips, as in Figure 5, to a PNG."""
-    images = last_images(os.path.join(logs, 'train'))
+    images = last_images(os.path.join(logs, TRAIN))
     rows = list(
         zip(
             *[pictures[:count] for _, pictures in sorted(images.items(), reverse=True)], strict=True

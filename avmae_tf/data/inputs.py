@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from avmae_tf.config import TrainingConfig
 from avmae_tf.config.heads import EVENT, EVENT_SECONDS
+from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.data import augment
 from avmae_tf.data.dataset import Dataset, Shard, shard_records
 from avmae_tf.data.examples import parse_example
@@ -163,7 +164,7 @@ def training_batches(
     `start` counts this worker's clips that earlier runs have already seen. `labelled` leaves out
     clips without a label, which nothing counts then.
     """
-    shards, config = dataset.shards('train', labelled=labelled), config.on(dataset.media)
+    shards, config = dataset.shards(TRAIN, labelled=labelled), config.on(dataset.media)
 
     def cut(record, seed):
         clip = parse_example(record, dataset.heads)
@@ -196,7 +197,7 @@ def eval_batches(
     batch_size: int,
     num_views: int,
     num_crops: int = 1,
-    split: str = 'eval',
+    split: str = EVAL,
     labelled: bool = False,
 ) -> tf.data.Dataset:
     """Every clip of `split` once, in the order of the shards, with a leading axis of views.

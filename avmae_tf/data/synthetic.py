@@ -20,6 +20,7 @@ import av
 import numpy as np
 
 from avmae_tf.config import SAMPLE_RATE_HZ
+from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.data.locks import holds
 from avmae_tf.storage import check_folder, exists, names_in, open_text, replaced, write_text
 
@@ -198,7 +199,7 @@ def write_clips(
     `clips.json` comes first and says what the folder is to hold, so that an interrupted call is
     taken up where it stopped; the CSV comes last and says that everything is there.
     """
-    counts = {'train': num_train, 'eval': num_eval}
+    counts = {TRAIN: num_train, EVAL: num_eval}
     if min(counts.values()) < 0 or not any(counts.values()):
         raise ValueError(f'the numbers of clips must be at least 0 and not both 0, got {counts}')
     if seed < 0:
@@ -219,8 +220,7 @@ def write_clips(
                 encode_mp4(path, *clip, frames_per_second=style.frames_per_second)
             lines.append(f'{name},{CLASSES[label]},{split}')
             progress(len(lines) - 1, sum(counts.values()))
-    annotations = os.path.join(out, 'annotations.csv')
-    write_text(annotations, '\n'.join(lines) + '\n')
+    write_text(annotations := os.path.join(out, 'annotations.csv'), '\n'.join([*lines, '']))
     return annotations
 
 

@@ -4,7 +4,6 @@ A model folder holds `weights.*` (a TensorFlow checkpoint of the model alone) an
 written last: a folder without it is not a model.
 """
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from avmae_tf.data.dataset import Classes, Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.storage import fingerprint, read_settings, write_text
+from avmae_tf.storage import fingerprint, read_settings, short_hash, write_text
 from avmae_tf.training.saving import check_weights, fault_of, not_finite
 
 MODEL_FILE, WEIGHTS = 'model.json', 'weights'
@@ -114,7 +113,7 @@ class RunState(Spec):
 def run_key(config: TrainingConfig, dataset: Dataset, initial: str = '') -> str:
     """A name for the folder of a run: equal for equal settings, data and initial model."""
     text = '\n'.join((config.to_json(), dataset.fingerprint, initial))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_hash([text.encode()])
 
 
 class RunFolder:

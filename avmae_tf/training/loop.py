@@ -10,13 +10,13 @@ import tensorflow as tf
 from absl import logging
 
 from avmae_tf import console
-from avmae_tf.config import RunSpec
+from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import check_sizes, damage_named
 from avmae_tf.data.locks import holds
 from avmae_tf.training import devices, visuals
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
 from avmae_tf.training.saving import CheckpointManager
-from avmae_tf.training.tasks import SPLITS, Task
+from avmae_tf.training.tasks import Task
 from avmae_tf.training.trainer import Trainer
 
 PICTURE_CLIPS = 4
@@ -59,7 +59,7 @@ def train(
     if before := run_folder.open(state):
         say(f'{task.name}: finished before, model in {run_folder.model}')
         return before.scalars
-    check_sizes(folder, task.dataset, SPLITS)
+    check_sizes(folder, task.dataset, splits.USED)
     with damage_named():
         if note := task.prepare(folder):
             say(f'{task.name}: {note}')
@@ -119,8 +119,8 @@ def train(
             checkpoint_manager=manager,
             train_actions=[watch],
             eval_actions=[watch_test],
-            summary_dir=os.path.join(run_folder.logs, 'train'),
-            eval_summary_dir=os.path.join(run_folder.logs, 'eval'),
+            summary_dir=os.path.join(run_folder.logs, splits.TRAIN),
+            eval_summary_dir=os.path.join(run_folder.logs, splits.EVAL),
         )
         start = int(step.numpy())
         if manager.latest_checkpoint:

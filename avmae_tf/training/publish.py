@@ -8,12 +8,11 @@ is filled under another name and renamed. An object store cannot rename a folder
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from avmae_tf.storage import is_remote, names_in
+from avmae_tf.storage import aside, is_remote, names_in
 from avmae_tf.training.identity import SAVED_MODEL_FILE
 
 VARIABLES_INDEX = 'variables/variables.index'
@@ -22,18 +21,12 @@ VARIABLES_INDEX = 'variables/variables.index'
 @contextlib.contextmanager
 def appearing(folder: str) -> Iterator[str]:
     """A folder of this machine to fill; it becomes `folder` if the block ends without an error."""
-    if is_remote(folder):
-        with tempfile.TemporaryDirectory() as temporary:
-            yield temporary
-            _upload(temporary, folder)
-        return
-    temporary = f'{folder.rstrip("/")}.{os.getpid()}.tmp'
-    try:
+    with aside(folder) as temporary:
         yield temporary
-        os.rename(temporary, folder)
-    finally:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.rmtree(temporary)
+        if is_remote(folder):
+            _upload(temporary, folder)
+        else:
+            os.rename(temporary, folder)
 
 
 def _upload(source: str, target: str):
@@ -85,5 +78,5 @@ def clear_leftovers(folder: str, name: str = '[0-9]+'):
     for found in names_in(folder):
         path = os.path.join(folder, found)
         half = is_remote(folder) and re.fullmatch(name, found) and not is_complete(path)
-        if half or re.fullmatch(rf'{name}\.[0-9]+\.tmp', found):
+        if half or re.fullmatch(rf'\.?{name}\.[0-9]+\.tmp', found):
             tf.io.gfile.rmtree(path)

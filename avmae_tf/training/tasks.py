@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras as keras
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig, heads
+from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig, heads, splits
 from avmae_tf.data.augment import mixup
 from avmae_tf.data.dataset import Dataset
 from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
@@ -22,7 +22,6 @@ from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
 from avmae_tf.training.optimizers import layerwise_multipliers, scale
 
-SPLITS = ('train', 'eval')  # what is trained and tested on
 Scalars = dict[str, tf.Tensor]
 
 
@@ -164,12 +163,12 @@ class FinetuneTask(Task):
         Raises:
             ValueError: a split has no clip with a label, or, under a softmax, clips with several.
         """
-        self.dataset = count_labels(folder, self.dataset, SPLITS)
+        self.dataset = count_labels(folder, self.dataset, splits.USED)
         if self.config.loss == 'softmax':
-            check_one_label(folder, self.dataset, SPLITS)
+            check_one_label(folder, self.dataset, splits.USED)
         left_out = [
             (split, self.dataset.num_examples(split) - counted)
-            for split in SPLITS
+            for split in splits.USED
             for counted in [self.dataset.num_examples(split, labelled=True)]
         ]
         return ', '.join(f'{say_left_out(n)} of {split}' for split, n in left_out if n)

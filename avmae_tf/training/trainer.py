@@ -6,7 +6,7 @@ import orbit
 import tensorflow as tf
 import tf_keras as keras
 
-from avmae_tf.config import RunSpec
+from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.inputs import Worker, eval_batches, training_batches
 from avmae_tf.data.views import normalise
 from avmae_tf.models.blocks import fold_in
@@ -33,7 +33,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 f'batch_size must be a multiple of the {self.num_replicas} replicas, '
                 f'got {config.schedule.batch_size}'
             )
-        num_examples = task.dataset.num_examples('train', labelled=task.labelled)
+        num_examples = task.dataset.num_examples(splits.TRAIN, labelled=task.labelled)
         self.num_steps = config.schedule.steps(config.schedule.epochs, num_examples)
         if not self.num_steps:
             raise ValueError(
@@ -74,7 +74,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 ),
                 autograph=False,
             )
-        num_evaluated = task.dataset.num_examples('eval', labelled=task.labelled)
+        num_evaluated = task.dataset.num_examples(splits.EVAL, labelled=task.labelled)
         self.num_eval_steps = -(-num_evaluated // config.schedule.batch_size)
         orbit.StandardTrainer.__init__(self, train_dataset=None)
         orbit.StandardEvaluator.__init__(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 
 from avmae_tf.config.heads import LABEL
+from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.storage import is_folder, open_text
 from beam_jobs.annotations import (
     Annotation,
@@ -26,9 +27,9 @@ from beam_jobs.labels import normalise
 from beam_jobs.videos import VideoIndex
 
 SEGMENTS = {  # file: split
-    'balanced_train_segments.csv': 'train',
-    'unbalanced_train_segments.csv': 'train',
-    'eval_segments.csv': 'eval',
+    'balanced_train_segments.csv': TRAIN,
+    'unbalanced_train_segments.csv': TRAIN,
+    'eval_segments.csv': EVAL,
 }
 CLASSES, ONTOLOGY = 'class_labels_indices.csv', 'ontology.json'
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 from avmae_tf.config.heads import EVENT, EVENT_SECONDS
+from avmae_tf.config.splits import EVAL, TEST, TRAIN
 from avmae_tf.storage import is_folder
 from beam_jobs.annotations import (
     Annotation,
@@ -22,7 +23,7 @@ from beam_jobs.labels import normalise
 from beam_jobs.videos import VideoIndex
 
 ALL = 'Annotations.txt'
-SPLITS = {'trainSet.txt': 'train', 'valSet.txt': 'val', 'testSet.txt': 'test'}  # file: split
+SPLITS = {'trainSet.txt': TRAIN, 'valSet.txt': EVAL, 'testSet.txt': TEST}  # file: split
 BACKGROUND = 'background'  # the last class
 HEADER = 'Category'
 

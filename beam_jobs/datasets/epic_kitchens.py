@@ -6,6 +6,7 @@ Videos are `P01/videos/P01_01.MP4`, or in any other folder by that name.
 from collections.abc import Iterator
 
 from avmae_tf.config.heads import NOUN, VERB
+from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.storage import is_folder
 from beam_jobs.annotations import (
     Annotation,
@@ -22,7 +23,7 @@ from beam_jobs.annotations import (
 from beam_jobs.labels import normalise
 from beam_jobs.videos import VideoIndex
 
-ACTIONS = {'EPIC_100_train.csv': 'train', 'EPIC_100_validation.csv': 'eval'}  # file: split
+ACTIONS = {'EPIC_100_train.csv': TRAIN, 'EPIC_100_validation.csv': EVAL}  # file: split
 CLASSES = {  # head: (file of its names, how many classes there are)
     NOUN: ('EPIC_100_noun_classes.csv', 300),
     VERB: ('EPIC_100_verb_classes.csv', 97),

@@ -6,6 +6,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
 from avmae_tf.config import ClipLimits, MediaSpec
+from avmae_tf.config.splits import USED
 from avmae_tf.data import examples
 from avmae_tf.storage import fingerprint
 from beam_jobs import (
@@ -22,8 +23,6 @@ from beam_jobs import (
 )
 from beam_jobs import media as media_files
 from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
-
-SPLITS = ('train', 'eval')
 
 
 def _source_fingerprint() -> str:
@@ -71,7 +70,7 @@ class VideoExampleGen(FileBasedExampleGen):
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(options)
         every_file = example_gen_pb2.Input.Split(name='manifest', pattern='*')
-        splits = [example_gen_pb2.SplitConfig.Split(name=s, hash_buckets=1) for s in SPLITS]
+        splits = [example_gen_pb2.SplitConfig.Split(name=s, hash_buckets=1) for s in USED]
         super().__init__(
             input_base=manifest,
             input_config=example_gen_pb2.Input(splits=[every_file]),

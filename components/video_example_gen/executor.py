@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf import struct_pb2
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
@@ -14,6 +13,7 @@ from tfx.utils import proto_utils
 from avmae_tf import console
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.dataset import load_dataset
+from avmae_tf.storage import move_into
 from beam_jobs.convert import convert
 from beam_jobs.manifests import read_manifest
 from beam_jobs.shards import job_of
@@ -64,12 +64,3 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.set_int_custom_property('num_set_aside', summary.num_set_aside)
         for reason, count in summary.reasons.items():
             examples.set_int_custom_property(f'set_aside_{reason}', count)
-
-
-def move_into(source: str, target: str) -> None:
-    """Moves what is in `source` into the folder `target`."""
-    tf.io.gfile.makedirs(target)
-    for name in sorted(tf.io.gfile.listdir(source)):
-        name = name.rstrip('/')
-        tf.io.gfile.rename(os.path.join(source, name), os.path.join(target, name), overwrite=True)
-    tf.io.gfile.rmtree(source)

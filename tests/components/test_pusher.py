@@ -90,7 +90,7 @@ def test_what_a_killed_push_left_goes_with_the_next_one(models, tmp_path):
     killed = subprocess.run([sys.executable, '-c', HALF, models[0], str(serving)])
     assert killed.returncode == -9
     (left,) = (name for name in os.listdir(serving) if name.endswith('.tmp'))
-    assert left.split('.')[0].isdigit() and versions_in(str(serving)) == []
+    assert left.split('.')[1].isdigit() and versions_in(str(serving)) == []
     (serving / 'notes.tmp').write_text('mine')
     pushed = executor.push(models[0], str(serving))
     assert sorted(os.listdir(serving)) == sorted(['notes.tmp', os.path.basename(pushed)])
