@@ -23,6 +23,14 @@ ALLOWED = {
     'beam_jobs': {'avmae_tf.data'},
     'components': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs'},
     'pipeline': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs', 'components'},
+    'avmae_tf.predictor': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs'},
+    'avmae_tf.api': {
+        'avmae_tf.models',
+        'avmae_tf.training',
+        'avmae_tf.predictor',
+        'beam_jobs',
+        'components',
+    },
 }
 OPEN = {'avmae_tf', 'avmae_tf.console', 'avmae_tf.config'}
 LIBRARIES = {  # who may use what

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avmae_tf.cli.served import ServedModel
 from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.inputs import eval_batches, training_batches
+from avmae_tf.predictor import Predictor
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, RunState, load_model, model_fingerprint
 from avmae_tf.training.export import export_saved_model
@@ -38,7 +38,7 @@ def test_models_load_with_all_their_weights(folder):
 def test_what_was_exported_answers_as_the_model_exported_again(folder, tmp_path):
     export_saved_model(str(folder / 'finetune/model'), str(tmp_path / 'again'))
     path = str(folder / 'clips/eval/00000-square-flute.mp4')
-    before, now = (ServedModel(str(x)) for x in (folder / 'served', tmp_path / 'again'))
+    before, now = (Predictor(str(x)) for x in (folder / 'served', tmp_path / 'again'))
     assert dict(before.predict(path, 16)['scores']) == pytest.approx(
         dict(now.predict(path, 16)['scores']), abs=1e-4
     )

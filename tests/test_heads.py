@@ -15,12 +15,12 @@ from sklearn.metrics import (
 )
 
 from avmae_tf.cli.predict import lines
-from avmae_tf.cli.served import ServedModel, runs
 from avmae_tf.cli.train import evaluate
 from avmae_tf.config import AudioSpec, BackboneSpec, MediaSpec, RunSpec, VideoSpec
 from avmae_tf.data import examples, synthetic
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.inputs import one_hot
+from avmae_tf.predictor import Predictor, runs
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder
 from avmae_tf.training.export import export_saved_model
@@ -138,7 +138,7 @@ def folder(kind, finetune_config, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def served(folder):
-    return ServedModel(str(folder[0] / 'saved'))
+    return Predictor(str(folder[0] / 'saved'))
 
 
 @pytest.fixture(scope='module')

@@ -118,17 +118,12 @@ def convert(
 
     Options of Apache Beam follow after `--`.
     """
+    from avmae_tf import api
     from avmae_tf.cli import manifest_tables
     from avmae_tf.config import MODALITIES, ClipLimits, MediaSpec
-    from beam_jobs.datasets import build_manifest
-    from beam_jobs.manifest_report import report_of
 
     if not (out or dry_run):
         raise click.UsageError('--out is needed, or --dry-run')
-    if not dry_run:
-        from beam_jobs.runners import pipeline_maker
-
-        make_pipeline = pipeline_maker(runner, beam_options)
     required = MODALITIES if require == 'both' else (require,)
     media = MediaSpec(
         frames_per_second=fps, shorter_side_px=side, required=required, min_seconds=min_seconds
@@ -136,37 +131,38 @@ def convert(
     limits = ClipLimits(
         seconds=clip_seconds, cpu_seconds=clip_cpu_seconds, memory_mb=clip_memory_mb
     )
-    manifest = build_manifest(
-        videos,
-        annotations,
-        name=name,
-        subset=subset,
-        required=required,
-        allow_outside=allow_outside,
-    )
-    promised = report_of(manifest)
-    manifest_tables.show(promised)
-    if promised.unread.count:
-        names = ', '.join(promised.unread.first)
-        console.say(
-            f'  skipped {promised.unread.count:,} below {videos} that cannot be read: {names}'
-        )
+    source = {'annotations': annotations, 'subset': subset, 'allow_outside': allow_outside}
+
+    def show(promised):
+        manifest_tables.show(promised)
+        if promised.unread.count:
+            names = ', '.join(promised.unread.first)
+            console.say(
+                f'  skipped {promised.unread.count:,} below {videos} that cannot be read: {names}'
+            )
+
     if dry_run:
+        from beam_jobs.datasets import build_manifest
+        from beam_jobs.manifest_report import report_of
+
+        promised = report_of(build_manifest(videos, name=name, required=required, **source))
+        show(promised)
         if as_json:
             console.echo(*promised.to_json().split('\n'))
         return
-
-    from beam_jobs.convert import convert as convert_manifest
-
     with console.progress('convert', 'clips') as report:
-        summary = convert_manifest(
-            manifest,
+        summary = api.convert(
+            videos,
             out,
-            media,
+            dataset=name,
+            **source,
+            media=media,
+            limits=limits,
             num_shards=shards,
             record_format=record_format,
-            limits=limits,
-            make_pipeline=make_pipeline,
+            runner=runner,
+            beam_options=beam_options,
+            planned=show,
             progress=report,
         )
     if as_json:

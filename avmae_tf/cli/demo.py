@@ -129,9 +129,9 @@ def _predict(model: str, folder: Path, shown: int = 4):
     """Names every clip of `folder`; says what it named the first few and how many were right."""
     import csv
 
-    from avmae_tf.cli.served import ServedModel
+    from avmae_tf import api
 
-    served = ServedModel(model)
+    served = api.Predictor(model)
     with open(folder / 'annotations.csv', newline='') as f:
         rows = list(csv.DictReader(f))
     right = 0

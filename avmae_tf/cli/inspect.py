@@ -97,9 +97,9 @@ class Viewer(NamedTuple):
 def viewer_of(path: str) -> Viewer:
     """The viewer of what is at `path`; raises ValueError if that is nothing known."""
     from avmae_tf.cli import tables
-    from avmae_tf.cli.served import latest_version
     from avmae_tf.data import survey
     from avmae_tf.training import inspection
+    from avmae_tf.training.export import latest_version
 
     if inspection.is_model(path):
         return Viewer(inspection.inspect_model, tables.show_model_folder)

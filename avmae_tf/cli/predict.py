@@ -34,9 +34,9 @@ def predict(model, top, as_json, clips):
     A clip without sound or video is named by the other, and marked. A file that cannot be decoded
     or answered is named with its reason; the exit code is then 1.
     """
-    from avmae_tf.cli.served import ServedModel
+    from avmae_tf import api
 
-    served = ServedModel(model)
+    served = api.Predictor(model)
 
     def show(answer):
         if as_json:
@@ -83,6 +83,6 @@ def embed(model, clips):
 
     It says what a clip had, or the reason why there is no embedding; the exit code is then 1.
     """
-    from avmae_tf.cli.served import ServedModel
+    from avmae_tf import api
 
-    _each(clips, ServedModel(model).embed, lambda answer: console.echo(json.dumps(answer)))
+    _each(clips, api.Predictor(model).embed, lambda answer: console.echo(json.dumps(answer)))

@@ -1,4 +1,4 @@
-"""`avmae pretrain`, `finetune`, `evaluate`, `export`: the code of the components, without TFX."""
+"""`avmae pretrain`, `finetune`, `evaluate`, `export`: the library with options."""
 
 import click
 
@@ -37,26 +37,14 @@ def _training_options(command):
     return command
 
 
-def _train(task, data: str, workdir: str, run: dict, **initial):
-    from avmae_tf.config import RunSpec
-    from avmae_tf.training import devices, loop
-    from avmae_tf.training.checkpoints import RunFolder
-
-    devices.configure_cpu_devices()
-    folder = RunFolder(workdir)
-    with console.progress(task.name, 'steps') as report:
-        scalars = loop.train(
-            task,
-            data,
-            folder,
-            run=RunSpec(**{name: value for name, value in run.items() if value is not None}),
-            progress=report,
-            say=console.say,
-            **initial,
-        )
-    for name, value in scalars.items():
+def _train(verb, data: str, workdir: str, run: dict, **settings):
+    """Runs `verb` of the library, and shows how it ended."""
+    run = {name: value for name, value in run.items() if value is not None}
+    with console.progress(verb.__name__, 'steps') as report:
+        trained = verb(data, workdir, run=run, progress=report, say=console.say, **settings)
+    for name, value in trained.scalars.items():
         console.echo(f'{name:24} {value:.4f}')
-    console.echo(f'model in {folder.model}; watch with: tensorboard --logdir {folder.logs}')
+    console.echo(f'model in {trained.model}; watch with: tensorboard --logdir {trained.logs}')
 
 
 @click.command()
@@ -67,20 +55,19 @@ def pretrain(data, workdir, recipe, changes, **run):
     A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
     weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
     """
+    from avmae_tf import api
     from avmae_tf.cli import recipes
     from avmae_tf.config import PRETRAIN_RECIPES, PretrainConfig
-    from avmae_tf.data.dataset import load_dataset
-    from avmae_tf.training.tasks import PretrainTask
 
     config = recipes.read_recipe(recipe, PRETRAIN_RECIPES, changes, PretrainConfig)
-    _train(PretrainTask(config, load_dataset(data)), data, workdir, run)
+    _train(api.pretrain, data, workdir, run, recipe=config)
 
 
 @click.command()
 @click.option(
     '--pretrained', multiple=True,
-    help='Model folder of `avmae pretrain`, or an image ViT (augreg .npz); from scratch without '
-    'it. Given twice: each modality from the first that knows it.',
+    help='Model folder of `avmae pretrain` or `avmae finetune`, or an image ViT (augreg .npz); '
+    'from scratch without it. Given twice: each modality from the first that knows it.',
 )  # fmt: skip
 @_training_options
 def finetune(data, workdir, recipe, changes, pretrained, **run):
@@ -89,33 +76,12 @@ def finetune(data, workdir, recipe, changes, pretrained, **run):
     A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
     weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
     """
+    from avmae_tf import api
     from avmae_tf.cli import recipes
     from avmae_tf.config import FINETUNE_RECIPES, FinetuneConfig
-    from avmae_tf.data.dataset import load_dataset
-    from avmae_tf.storage import fingerprint
-    from avmae_tf.training.checkpoints import describe_model, load_model, model_fingerprint
-    from avmae_tf.training.image_vit import is_image_vit, load_image_vit
-    from avmae_tf.training.tasks import FinetuneTask
-    from avmae_tf.training.warm_start import warm_start
 
     config = recipes.read_recipe(recipe, FINETUNE_RECIPES, changes, FinetuneConfig)
-    initial = {}
-    for path in pretrained:
-        if not is_image_vit(path):
-            describe_model(path)  # says at once if it is not one
-
-    def initialise(model):
-        encoders = [
-            load_image_vit(p, config) if is_image_vit(p) else load_model(p) for p in pretrained
-        ]
-        console.say(f'warm start: {warm_start(model, *encoders)}')
-
-    if pretrained:
-        fingerprints = [
-            fingerprint([p]) if is_image_vit(p) else model_fingerprint(p) for p in pretrained
-        ]
-        initial = {'initial': ' '.join(fingerprints), 'initialise': initialise}
-    _train(FinetuneTask(config, load_dataset(data)), data, workdir, run, **initial)
+    _train(api.finetune, data, workdir, run, recipe=config, start=pretrained)
 
 
 @click.command()
@@ -124,9 +90,9 @@ def finetune(data, workdir, recipe, changes, pretrained, **run):
 @click.option('--name', default='avmae', show_default=True, help='Name that it is served under.')
 def export(model, out, name):
     """Write a finetuned model as a SavedModel for TF Serving."""
-    from avmae_tf.training.export import export_saved_model
+    from avmae_tf import api
 
-    export_saved_model(model, out, name)
+    api.export(model, out, name=name)
     console.echo(f'SavedModel in {out}; look with: saved_model_cli show --dir {out} --all')
 
 
@@ -146,11 +112,11 @@ def evaluate(model, data, split, out, as_json):
     import json
     import math
 
+    from avmae_tf import api
     from avmae_tf.data.labelled import say_left_out
-    from components.evaluation.analysis import analyse
     from components.evaluation.measures import Undefined
 
-    metrics, left_out = analyse(model, data, split, out)
+    metrics, left_out = api.evaluate(model, data, out, split=split)
     note = say_left_out(left_out) if left_out else ''
     if as_json:
         for name, value in metrics.items():

@@ -62,6 +62,7 @@ from avmae_tf.config.recipes import (
     merge,
     resolve_recipe,
 )
+from avmae_tf.config.start import check_number, check_start, origins
 from avmae_tf.config.text import read_yaml
 from avmae_tf.config.training import (
     SGD,
@@ -127,8 +128,11 @@ __all__ = [
     'SpecAugment',
     'TrainingConfig',
     'VideoSpec',
+    'check_number',
+    'check_start',
     'first_error',
     'merge',
+    'origins',
     'other_modality',
     'read_yaml',
     'resolve_recipe',

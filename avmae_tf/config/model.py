@@ -62,6 +62,10 @@ class Fusion(Kind):
         """All that is computed, for the cost of a model."""
         raise NotImplementedError
 
+    def tied_blocks(self, num_layers: int) -> range | None:
+        """The blocks that serve both modalities; None where a kind does not say."""
+        return None
+
     def check(self, num_layers: int) -> None:
         """Raises ValueError where `num_layers` blocks cannot be fused like this."""
 
@@ -75,6 +79,9 @@ class Early(Fusion):
     def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         return [(num_layers, sum(num_tokens.values()))]
 
+    def tied_blocks(self, num_layers: int) -> range:
+        return range(num_layers)
+
 
 class Separate(Fusion):
     """A stack of its own for each modality (Fig. 2b)."""
@@ -85,6 +92,9 @@ class Separate(Fusion):
     def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         return [(num_layers, n) for n in num_tokens.values()]
 
+    def tied_blocks(self, num_layers: int) -> range:
+        return range(0)
+
 
 class Shared(Fusion):
     """One stack that each modality goes through by itself (Fig. 2c)."""
@@ -94,6 +104,9 @@ class Shared(Fusion):
 
     def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         return [(num_layers, n) for n in num_tokens.values()]
+
+    def tied_blocks(self, num_layers: int) -> range:
+        return range(num_layers)
 
 
 class Mid(Fusion):
@@ -106,6 +119,9 @@ class Mid(Fusion):
     def passes(self, num_layers: int, num_tokens: Mapping[str, int]) -> Passes:
         apart = [(num_layers - self.fused_layers, n) for n in num_tokens.values()]
         return [*apart, (self.fused_layers, sum(num_tokens.values()))]
+
+    def tied_blocks(self, num_layers: int) -> range:
+        return range(num_layers - self.fused_layers, num_layers)
 
     def check(self, num_layers: int) -> None:
         if not 1 <= self.fused_layers < num_layers:
@@ -128,6 +144,9 @@ class Bottleneck(Fusion):
         fused = num_layers - self.fusion_layer if len(num_tokens) > 1 else 0
         apart = [(num_layers - fused, n) for n in num_tokens.values()]
         return apart + [(fused, n + self.num_bottlenecks) for n in num_tokens.values()]
+
+    def tied_blocks(self, num_layers: int) -> range:
+        return range(0)
 
     def check(self, num_layers: int) -> None:
         if self.fusion_layer > num_layers:

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from avmae_tf.config import AUDIO, VIDEO, BackboneSpec, FinetuneConfig, Shared
+from avmae_tf.config import AUDIO, VIDEO, BackboneSpec, FinetuneConfig, Shared, check_start
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.models.classifier import Classifier
 from avmae_tf.storage import open_binary
@@ -31,6 +31,8 @@ class _Weights:
         try:
             with open_binary(path) as f:
                 self.arrays = dict(np.load(f))
+        except FileNotFoundError:
+            raise ValueError(f'{path}: no such file; give an augreg ViT as .npz') from None
         except _UNREADABLE as error:
             raise ValueError(f'{path}: {error}; give an augreg ViT as .npz') from None
         for name, array in self.arrays.items():
@@ -51,18 +53,38 @@ class _Weights:
         return [self[f'{name}/scale'], self[f'{name}/bias']]
 
 
-def _check_backbone(weights: _Weights, backbone: BackboneSpec):
-    width = weights['embedding/kernel'].shape[-1]
-    found = {
-        'width': width,
-        'num_layers': sum(name.endswith('/LayerNorm_0/scale') for name in weights.arrays),
-        'num_heads': weights[f'Transformer/encoderblock_0/{ATTENTION}/query/kernel'].shape[1],
-        'mlp_width': weights[f'Transformer/encoderblock_0/{MLP}/Dense_0/bias'].shape[0],
-    }
-    if found != backbone.model_dump():
-        raise ValueError(
-            f'{weights.path}: a backbone with {found}, but the recipe has {backbone.model_dump()}'
-        )
+def _backbone_of(weights: _Weights) -> BackboneSpec:
+    return BackboneSpec(
+        width=weights['embedding/kernel'].shape[-1],
+        num_layers=sum(name.endswith('/LayerNorm_0/scale') for name in weights.arrays),
+        num_heads=weights[f'Transformer/encoderblock_0/{ATTENTION}/query/kernel'].shape[1],
+        mlp_width=weights[f'Transformer/encoderblock_0/{MLP}/Dense_0/bias'].shape[0],
+    )
+
+
+def _settings_of(weights: _Weights, config: FinetuneConfig) -> FinetuneConfig:
+    """Those of a classifier that has the file's blocks for both modalities."""
+    settings = config.replace(
+        backbone=_backbone_of(weights), fusion=Shared(), segments=1, positions='learned'
+    )
+    check_start(config, [settings], [weights.path])
+    patch = weights['embedding/kernel'].shape[:2]
+    for modality in config.modalities:
+        if (ours := config.inputs(modality).patch)[-2:] != patch:
+            raise ValueError(
+                f'{weights.path}: the {modality} patch must be that of the image ViT, '
+                f'{patch[0]} x {patch[1]}, got {ours}'
+            )
+    return settings
+
+
+def image_vit_settings(path: str, config: FinetuneConfig) -> FinetuneConfig:
+    """The settings of the encoder that `load_image_vit` makes.
+
+    Raises:
+        ValueError: the file is no such ViT, or another one than `config` wants.
+    """
+    return _settings_of(_Weights(path), config)
 
 
 def _patch_kernel(kernel: np.ndarray, patch: tuple[int, ...], modality: str) -> np.ndarray:
@@ -71,11 +93,7 @@ def _patch_kernel(kernel: np.ndarray, patch: tuple[int, ...], modality: str) -> 
     Video: the image lies in the middle frame of a tubelet, the others count nothing (ViViT [6]).
     Audio: as if the spectrogram were repeated over the three colours (MBT [56]).
     """
-    rows, columns, _, width = kernel.shape
-    if patch[-2:] != (rows, columns):
-        raise ValueError(
-            f'{modality} patch must be that of the image ViT, {rows} x {columns}, got {patch}'
-        )
+    width = kernel.shape[-1]
     if modality == AUDIO:
         return kernel.sum(axis=2).reshape(-1, width)
     tubelet = np.zeros([patch[0], *kernel.shape], kernel.dtype)
@@ -90,9 +108,7 @@ def load_image_vit(path: str, config: FinetuneConfig) -> Classifier:
         ValueError: the file is no such ViT, or another one than `config` wants.
     """
     weights = _Weights(path)
-    _check_backbone(weights, config.backbone)
-    shared = config.replace(fusion=Shared(), segments=1, positions='learned')
-    model = build_classifier(shared, {'none': 1})
+    model = build_classifier(_settings_of(weights, config), {'none': 1})
     positions = weights['Transformer/posembed_input/pos_embedding'][0, 1:]
     side = round(len(positions) ** 0.5)
     for modality, embedding in model.embeddings.items():

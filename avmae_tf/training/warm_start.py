@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 
+from avmae_tf.config import MODALITIES, check_start, origins
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.classifier import Classifier
 from avmae_tf.models.mbt import BottleneckFusion
@@ -53,24 +54,8 @@ def resize_positions(table: np.ndarray, source: tuple[int, ...], target: tuple[i
     return x.reshape(-1, x.shape[-1]).astype(table.dtype)
 
 
-def _check_backbone(model: Classifier, encoder: Encoder):
-    """Heads do not show in shapes: the numbers of both backbones must be equal."""
-    ours, theirs = model.config.backbone.model_dump(), encoder.config.backbone.model_dump()
-    for field in ours:
-        if ours[field] != theirs[field]:
-            raise ValueError(
-                f'warm start: the classifier has the backbone.{field} {ours[field]}, the '
-                f'pretrained encoder {theirs[field]}; give both the same backbone'
-            )
-
-
 def _copy_embedding(source: PatchEmbedding, target: PatchEmbedding, name: str):
     """The projection, and learned positions fitted to the number of frames or seconds."""
-    if source.grid.patch_shape != target.grid.patch_shape:
-        raise ValueError(
-            f'warm start: {name} is of patches {target.grid.patch_shape}, that of the pretrained '
-            f'model of {source.grid.patch_shape}; give both the same patch'
-        )
     copy_layer(source.projection, target.projection, name)
     if not isinstance(target.positions, np.ndarray):
         table = np.asarray(source.positions)
@@ -78,23 +63,24 @@ def _copy_embedding(source: PatchEmbedding, target: PatchEmbedding, name: str):
 
 
 def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
-    """Copies embeddings, blocks and norms; bottlenecks and head stay as drawn.
+    """Copies embeddings, blocks and norms, and an earlier classifier's bottlenecks; not the head.
 
-    With several encoders each modality is taken from the first that knows it (Table 10); one that
-    none of them knows takes the blocks of another (Table 3). MBT's norm, which serves both
-    streams, is taken only where the pretraining had one norm for all: the streams of a separate
-    encoder end in norms of their own.
+    With two encoders each modality is taken from the first that knows it (Table 10); one that
+    neither knows takes the blocks of another (Table 3). MBT's norm, which serves both streams, is
+    taken only where the pretraining had one norm for all: the streams of a separate encoder end in
+    norms of their own.
+
+    Raises:
+        ValueError: the encoders do not fit, or are none, or more than two.
     """
-    if not pretrained:
-        raise ValueError('warm start: needs at least one pretrained encoder, got none')
-    known = {m: encoder for encoder in reversed(pretrained) for m in encoder.config.modalities}
-    for encoder in known.values():
-        _check_backbone(model, encoder)
-    taken, left, unused, origins = [], ['head'], [], {}
-    for modality in model.config.modalities:
-        origin = modality if modality in known else next(iter(pretrained)).config.modalities[0]
-        encoder = known[origin]
-        if modality in known:
+    configs = [encoder.config for encoder in pretrained]
+    check_start(model.config, configs, ['warm start'] * len(configs))
+    found = origins(model.config.modalities, configs)
+    known = origins([m for m in MODALITIES if any(m in c.modalities for c in configs)], configs)
+    taken, left, unused, blocks_of = [], ['head'], [], {}
+    for modality, (number, origin) in found.items():
+        encoder = pretrained[number]
+        if modality == origin:
             source, target = encoder.embeddings[modality], model.embeddings[modality]
             _copy_embedding(source, target, f'{modality} embedding')
             taken.append(f'{modality} embedding')
@@ -106,11 +92,10 @@ def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
             left.append(f'{modality} embedding')
         blocks, targets = encoder.encoder.path(origin), model.encoder.path(modality)
         for i, (block, target) in enumerate(zip(blocks, targets, strict=True)):
-            if origins.setdefault(id(target), block) is not block:
+            if blocks_of.setdefault(id(target), block) is not block:  # a kind that did not say so
                 raise ValueError(
                     f'warm start: block {i} of the classifier serves both modalities, but the '
-                    'pretrained encoder has one for each; finetune with fusion=bottleneck or '
-                    'with the fusion of the encoder (paper, Sec. 4.1)'
+                    'pretrained encoder has one for each; finetune with the fusion of the encoder'
                 )
             copy_layer(block, target, f'{modality} block {i}')
         taken.append(
@@ -119,12 +104,28 @@ def warm_start(model: Classifier, *pretrained: Encoder) -> WarmStart:
         )
         for place, norm in model.encoder.norms(modality).items():
             name = 'last norm' if place == len(targets) else f'{modality} norm after block {place}'
-            sources = {m: e.encoder.norms(m).get(place) for m, e in known.items()}
-            alike = len({id(x) for x in sources.values()}) == 1
+            sources = [pretrained[n].encoder.norms(m).get(place) for n, m in known.values()]
+            alike = len({id(x) for x in sources}) == 1
             fits = alike or not isinstance(model.encoder, BottleneckFusion)
-            if sources[origin] is not None and fits:
-                copy_layer(sources[origin], norm, name)
+            source = encoder.encoder.norms(origin).get(place)
+            if source is not None and fits:
+                copy_layer(source, norm, name)
                 taken.append(name)
             else:
                 left.append(name)
+    _copy_bottlenecks(model, [pretrained[number] for number, _ in found.values()], taken, left)
     return WarmStart(*(tuple(dict.fromkeys(names)) for names in (taken, left, unused)))
+
+
+def _copy_bottlenecks(model: Classifier, encoders: list[Encoder], taken: list, left: list):
+    """Those of an earlier classifier, if it is the only one and has as many."""
+    target = getattr(model.encoder, 'bottleneck', None)
+    if target is None:
+        return
+    sources = {id(e): getattr(e.encoder, 'bottleneck', None) for e in encoders}
+    source = next(iter(sources.values()))
+    if len(sources) == 1 and source is not None and source.shape == target.shape:
+        target.assign(source)
+        taken.append('bottlenecks')
+    else:
+        left.append('bottlenecks')

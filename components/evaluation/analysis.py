@@ -3,6 +3,7 @@
 import base64
 import itertools
 import os
+from typing import NamedTuple
 
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
@@ -20,6 +21,13 @@ from avmae_tf.training.serving import ERROR
 from components.evaluation.combiners import LEFT_OUT, REASON
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
 from components.evaluation.measures import Undefined
+
+
+class Evaluation(NamedTuple):
+    """How well a model does: metrics by name, and how many clips had no label to measure with."""
+
+    metrics: dict[str, float]
+    left_out: int
 
 
 def read_metrics(report: str) -> dict[str, float]:
@@ -50,11 +58,10 @@ def _value(values: dict[str, dict], name: str) -> float:
 
 
 @holds('report')
-def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dict[str, float], int]:
+def analyse(saved_model: str, folder: str, split: str, report: str) -> Evaluation:
     """Measures a SavedModel, or the latest version of one, on a split of the records in `folder`.
 
-    Writes TFMA's report. Returns the metrics of `read_metrics`, and how many clips were left out,
-    having no label.
+    Writes TFMA's report. The metrics are those of `read_metrics`.
 
     Raises:
         ValueError: the records have other classes than the model, several labels where it can
@@ -86,7 +93,8 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> tuple[dic
                 eval_config=config, eval_shared_model=model, output_path=report
             )
         )
-    return read_metrics(report), num_clips - dataset.num_examples(split, labelled=True)
+    left_out = num_clips - dataset.num_examples(split, labelled=True)
+    return Evaluation(read_metrics(report), left_out)
 
 
 def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: str) -> None:

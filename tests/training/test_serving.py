@@ -8,9 +8,9 @@ import tensorflow as tf
 from fuzz_requests import fuzz
 from served_requests import clip, jpeg, picture, record, request, tone
 
-from avmae_tf.cli.served import ServedModel
 from avmae_tf.data import checks
 from avmae_tf.data.examples import write_example
+from avmae_tf.predictor import Predictor
 from avmae_tf.training.warmup import to_wav
 from beam_jobs.media import decode_clip
 
@@ -81,7 +81,7 @@ def test_records_clips_and_predict_agree(ask, ask_records, exported, clips, data
     )['scores'][0]  # fmt: skip
     sent = {'frames': decoded.frames, 'frames_per_second': 8.0, 'audio': to_wav(decoded.waveform)}
     np.testing.assert_allclose(ask(sent)['scores'][0], by_record, atol=1e-4)
-    named = dict(ServedModel(exported[1]).predict(path, top=100)['scores'])
+    named = dict(Predictor(exported[1]).predict(path, top=100)['scores'])
     found = [named[name] for name in dataset.classes]
     np.testing.assert_allclose(found, by_record, atol=1e-4)
 

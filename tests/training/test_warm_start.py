@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from avmae_tf.config import MODALITIES, BackboneSpec, Early, Mid, Separate
+from avmae_tf.config import MODALITIES, BackboneSpec, Bottleneck, Early, Mid, Separate, check_start
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.training.image_vit import load_image_vit
 from avmae_tf.training.warm_start import resize_positions, warm_start
@@ -31,7 +31,7 @@ def test_mid_encoder_into_both_streams(pretrained, finetune_config):
         assert same(model.embeddings[modality], pretrained.embeddings[modality])
     assert not same(model.encoder.path('audio')[0], separate.blocks[0])
     assert same(model.encoder.norm, joint.norm)
-    assert taken.left == ('head',)
+    assert taken.left == ('head', 'bottlenecks')
     assert '3 video blocks' in str(taken)
 
 
@@ -55,7 +55,7 @@ def test_one_modality_alone(pretrained, finetune_config):
 def test_another_backbone_is_refused(pretrained, finetune_config, field, value):
     other = finetune_config.replace(backbone=finetune_config.backbone.replace(**{field: value}))
     before = finetune_config.backbone.model_dump()[field]
-    message = f'has the backbone.{field} {value}, the pretrained encoder {before}; give both'
+    message = f'the backbone.{field} is {before}, that of the classifier {value}; give both'
     with pytest.raises(ValueError, match=message):
         warm_start(build_classifier(other, {'label': 3}), pretrained)
 
@@ -63,7 +63,9 @@ def test_another_backbone_is_refused(pretrained, finetune_config, field, value):
 def test_other_patches_of_as_many_values_are_refused(pretrained, finetune_config):
     audio = finetune_config.audio.replace(patch=(32, 16))
     model = build_classifier(finetune_config.replace(audio=audio), {'label': 3})
-    with pytest.raises(ValueError, match=r'audio embedding is of patches \(32, 16, 1\), that of'):
+    with pytest.raises(
+        ValueError, match=r'the audio.patch is \(16, 32\), that of the classifier \(32, 16\)'
+    ):
         warm_start(model, pretrained)
 
 
@@ -90,7 +92,7 @@ def test_two_unimodal_encoders_give_a_stream_each(pretrain_config, finetune_conf
     for modality, source in (('video', video), ('audio', audio)):
         pairs = zip(source.encoder.path(modality), model.encoder.path(modality), strict=True)
         assert all(same(a, b) for a, b in pairs)
-    assert taken.left == ('head', 'last norm')
+    assert taken.left == ('head', 'last norm', 'bottlenecks')
 
 
 def test_the_pretraining_encoder_itself_keeps_all_its_norms(pretrained, finetune_config):
@@ -109,7 +111,82 @@ def test_separate_streams_do_not_fit_one_stack(pretrain_config, finetune_config)
     with pytest.raises(ValueError, match='block 0 of the classifier serves both modalities'):
         warm_start(model, separate)
     model = build_classifier(finetune_config, {'label': 3})
-    assert warm_start(model, separate).left == ('head', 'last norm')
+    assert warm_start(model, separate).left == ('head', 'last norm', 'bottlenecks')
+
+
+def test_an_earlier_classifier_gives_all_but_its_head(finetune_config):
+    earlier = build_classifier(finetune_config, {'label': 7})
+    for variable in earlier.variables:
+        variable.assign(variable + 1)
+    model = build_classifier(finetune_config, {'noun': 3, 'verb': 2})
+    taken = warm_start(model, earlier)
+    assert taken.left == ('head',) and 'bottlenecks' in taken.taken
+    pairs = zip(earlier.variables, model.variables, strict=True)
+    others = [(a, b) for a, b in pairs if '/head/' not in a.name]
+    assert len(others) == len(model.variables) - 2
+    for a, b in others:
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'fusion', 'block'),
+    [
+        (Separate(), Early(), 0),
+        (Mid(fused_layers=1), 'shared', 0),
+        (Mid(fused_layers=1), Mid(fused_layers=2), 1),
+        (Mid(fused_layers=2), Mid(fused_layers=1), None),
+        (Early(), 'shared', None),
+        (Separate(), Bottleneck(fusion_layer=1), None),
+        ('shared', Separate(), None),
+    ],
+)
+def test_settings_foretell_what_warm_start_refuses(
+    pretrain_config, finetune_config, monkeypatch, encoder, fusion, block
+):
+    config = finetune_config.replace(fusion=fusion)
+    pretraining = pretrain_config.replace(encoder=encoder, decoder=pretrain_config.decoder)
+
+    def refusal(check):
+        with pytest.raises(ValueError, match='serves both modalities') as refused:
+            check()
+        return str(refused.value).partition(' of the classifier')[0].rpartition(': ')[2]
+
+    def by_settings():
+        check_start(config, [pretraining], ['m'])
+
+    def by_blocks():
+        warm_start(build_classifier(config, {'label': 2}), build_avmae(pretraining))
+
+    if block is None:
+        by_settings()
+        return by_blocks()
+    assert refusal(by_settings) == f'block {block}'
+    monkeypatch.setattr('avmae_tf.training.warm_start.check_start', lambda *_: None)
+    assert refusal(by_blocks) == f'block {block}'
+
+
+def test_two_encoders_have_no_block_in_common(pretrain_config, finetune_config):
+    sources = [pretrain_config.replace(modalities=(m,)) for m in MODALITIES]
+    check_start(finetune_config, sources, ['v', 'a'])
+    with pytest.raises(ValueError, match='v: block 0 of the classifier serves both'):
+        check_start(finetune_config.replace(fusion=Early()), sources, ['v', 'a'])
+
+
+def test_a_model_that_would_not_be_used_is_refused(pretrain_config, finetune_config):
+    audio = pretrain_config.replace(modalities=('audio',))
+    with pytest.raises(ValueError, match='b: nothing is left to take from it, a has'):
+        check_start(finetune_config, [pretrain_config, audio], ['a', 'b'])
+    with pytest.raises(ValueError, match='got 3: a, b, c'):
+        check_start(finetune_config, [audio] * 3, ['a', 'b', 'c'])
+
+
+def test_a_classifier_of_other_modalities_is_refused(finetune_config):
+    audio = finetune_config.replace(modalities=('audio',))
+    check_start(audio, [finetune_config], ['c'])
+    with pytest.raises(ValueError, match=r"c: a classifier of audio knows nothing of video.*\['au"):
+        check_start(finetune_config, [audio], ['c'])
+    video = finetune_config.replace(modalities=('video',))
+    check_start(finetune_config, [audio, video], ['a', 'v'])
 
 
 def test_a_table_of_positions_is_stretched_along_each_axis():
@@ -189,7 +266,7 @@ def test_an_image_vit_starts_both_streams(image_vit, finetune_config):
     )
     source = load_image_vit(path, config)
     model = build_classifier(config, {'label': 3})
-    assert warm_start(model, source).left == ('head',)
+    assert warm_start(model, source).left == ('head', 'bottlenecks')
     x = np.random.default_rng(1).normal(size=[5, 32]).astype(np.float32)
     for modality in MODALITIES:
         for i, block in enumerate(model.encoder.path(modality)):
@@ -209,7 +286,9 @@ def test_an_image_vit_of_another_size_is_refused(image_vit, finetune_config, sch
     wide = finetune_config.replace(
         backbone=BackboneSpec(width=64, num_layers=3, num_heads=2, mlp_width=64)
     )
-    with pytest.raises(ValueError, match=r"vit.npz: a backbone with {'width': 32"):
+    with pytest.raises(
+        ValueError, match=r'vit.npz: the backbone.width is 32, that of the classifier 64'
+    ):
         load_image_vit(f'{scheme}{image_vit[0]}', wide)
 
 

@@ -1,4 +1,4 @@
-"""A pushed SavedModel as a client would use it: video files in, labels or embeddings out.
+"""A SavedModel as a client would use it: video files in, labels or embeddings out.
 
 Shapes: C classes, S seconds.
 """
@@ -36,10 +36,23 @@ class Refused(Exception):
     """Why the model does not answer."""
 
 
-class ServedModel:
-    """The signatures of a SavedModel, fed with clips decoded as its training clips were."""
+class Predictor:
+    """The signatures of a SavedModel, fed with clips decoded as its training clips were.
+
+    Args:
+        folder: A SavedModel of `avmae export`, or a folder of numbered versions: the last one.
+
+    Attributes:
+        heads: Classes by head.
+        media: How clips are decoded.
+
+    Raises:
+        ValueError: there is no such model, or it is damaged.
+    """
 
     def __init__(self, folder: str):
+        if folder.startswith(('http://', 'https://')):
+            raise ValueError(f'{folder}: servers are not asked; give the folder of the SavedModel')
         self.folder = latest_version(folder)
         description = describe_served(self.folder)
         self.heads = description.heads
@@ -47,7 +60,7 @@ class ServedModel:
         with reading(self.folder, 'export the model again'):
             self.model = tf.saved_model.load(self.folder)
 
-    def predict(self, path: str, top: int) -> dict:
+    def predict(self, path: str, top: int = 5) -> dict:
         """What a clip shows and sounds like; {'clip', 'error'} where it cannot be decoded.
 
         All of them with {'has_video', 'has_audio'}, what the clip had.

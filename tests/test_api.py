@@ -1,0 +1,156 @@
+"""The library does what the command and the components do, and costs nothing to import."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from avmae_tf import api
+from avmae_tf.cli.train import finetune, pretrain
+from avmae_tf.models.builders import build_classifier
+from avmae_tf.training import runs
+from avmae_tf.training.checkpoints import save_model
+
+RUN = {'steps_per_loop': 4}
+
+
+def test_importing_it_imports_nothing_heavy():
+    code = (
+        'import sys; from avmae_tf import api\n'
+        'print({"tensorflow", "apache_beam", "tfx", "matplotlib"} & set(sys.modules))'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ('set()', '')
+
+
+def test_all_that_it_names_is_there():
+    for name in api.__all__:
+        assert getattr(api, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'predictor'"):
+        _ = api.predictor
+
+
+@pytest.fixture(scope='module')
+def short(pretrain_config, finetune_config):
+    """Settings of both trainings: one block, one modality, a few steps."""
+    small = {
+        'modalities': ('audio',),
+        'backbone': pretrain_config.backbone.replace(num_layers=1),
+        'schedule': pretrain_config.schedule.replace(epochs=0.5, warmup_epochs=0),
+    }
+    decoder = pretrain_config.decoder.replace(num_layers=1)
+    return [
+        pretrain_config.replace(**small, decoder=decoder, encoder='shared'),
+        finetune_config.replace(**small),
+    ]
+
+
+@pytest.fixture(scope='module')
+def trained(records, short, tmp_path_factory):
+    """A pretraining, a finetuning from it, and what was said."""
+    root, said = tmp_path_factory.mktemp('api'), []
+    first = api.pretrain(records, str(root / 'pretrain'), recipe=short[0], run=RUN)
+    second = api.finetune(
+        records, str(root / 'finetune'), recipe=short[1].model_dump(), start=first.model, run=RUN,
+        say=said.append,
+    )  # fmt: skip
+    return root, first, second, said
+
+
+def arguments(records, workdir, config, *more):
+    """Of the command; `config` becomes a file of settings."""
+    workdir.mkdir(exist_ok=True)
+    recipe = workdir / 'recipe.yaml'
+    recipe.write_text(config.to_json())
+    return ['--data', records, '--workdir', str(workdir), '--recipe', str(recipe), *more]
+
+
+def test_trainings_return_folders_and_scalars_and_say_where_they_start(trained):
+    _, first, second, said = trained
+    assert {'loss', 'mean_patch_loss'} <= set(first.scalars)
+    assert {'loss', 'top1', 'top5'} <= set(second.scalars)
+    assert api.load_model(second.model).config.fusion.kind == 'bottleneck'
+    assert said[0].startswith('warm start: took audio embedding, 1 audio blocks')
+
+
+def test_the_command_finds_the_runs_of_the_library_finished(trained, records, short):
+    root, first, second, _ = trained
+    for verb, config, run, more in (
+        (pretrain, short[0], first, ()),
+        (finetune, short[1], second, ('--pretrained', first.model)),
+    ):
+        workdir = root / verb.name
+        done = CliRunner().invoke(verb, arguments(records, workdir, config, *more))
+        assert done.exit_code == 0, done.output
+        assert f'{verb.name}: finished before' in done.output
+        assert f'{run.scalars["loss"]:.4f}' in done.output and run.model in done.output
+    other = CliRunner().invoke(finetune, arguments(records, root / 'finetune', short[1]))
+    assert 'holds a run with another initial' in str(other.exception)
+
+
+@pytest.mark.slow
+def test_the_command_and_the_library_give_the_same_weights(trained, records, short, tmp_path):
+    _, first, second, _ = trained
+    for verb, config, run, more in (
+        (pretrain, short[0], first, ()),
+        (finetune, short[1], second, ('--pretrained', first.model)),
+    ):
+        workdir = tmp_path / verb.name
+        options = arguments(records, workdir, config, *more, '--steps-per-loop', '4')
+        assert CliRunner().invoke(verb, options).exit_code == 0
+        ours, theirs = (api.load_model(x) for x in (run.model, str(workdir / 'model')))
+        for a, b in zip(ours.variables, theirs.variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'changed'),
+    [
+        ('demo', {}),
+        ({'recipe': 'demo', 'schedule': {'epochs': 3}}, {'epochs': 3}),
+    ],
+)
+def test_recipes_are_names_or_changes_of_them(records, tmp_path, monkeypatch, recipe, changed):
+    asked = []
+    monkeypatch.setattr(runs.Training, 'run', lambda self, *_, **__: asked.append(self))
+    api.pretrain(records, str(tmp_path), recipe=recipe)
+    schedule = asked[0].task.config.schedule.model_dump()
+    assert {name: schedule[name] for name in changed} == changed
+    with pytest.raises(ValueError, match=r"recipe must be one of .*'none'"):
+        api.pretrain(records, str(tmp_path), recipe='none')
+
+
+@pytest.fixture
+def model(finetune_config, dataset, tmp_path):
+    """Writes a classifier as drawn, with changed settings; returns its folder."""
+
+    def write(name, **changes):
+        config = finetune_config.replace(**changes)
+        folder = str(tmp_path / name)
+        save_model(folder, build_classifier(config, {'label': len(dataset.classes)}), dataset)
+        return folder
+
+    return write
+
+
+def test_what_is_no_start_is_refused_at_once(records, model, finetune_config, tmp_path):
+    backbone = finetune_config.backbone.replace(num_layers=2)
+    (tmp_path / 'empty').mkdir()
+    for start, message in (
+        (str(tmp_path / 'none'), r'/none: no such folder; give'),
+        (str(tmp_path / 'none.npz'), r'/none.npz: no such file; give'),
+        (str(tmp_path / 'empty'), r'/empty: no model.json here'),
+        (model('other', backbone=backbone), r'/other: the backbone.num_layers is 2, that of .* 3'),
+        (model('audio', modalities=('audio',)), r'/audio: a classifier of audio knows nothing of'),
+        (['a', 'b', 'c'], r'got 3: a, b, c'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            api.finetune(records, str(tmp_path / 'run'), recipe=finetune_config, start=start)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_server_is_not_asked_yet():
+    with pytest.raises(ValueError, match='http://localhost:8501: servers are not asked; give'):
+        api.Predictor('http://localhost:8501')
