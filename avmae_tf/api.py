@@ -26,6 +26,7 @@ from avmae_tf.config import (
     RunSpec,
     resolve_recipe,
 )
+from avmae_tf.config.splits import EVAL
 
 if TYPE_CHECKING:
     from avmae_tf.models.avmae import AVMAE
@@ -211,7 +212,7 @@ def export(model: str, out: str, *, name: str = 'avmae') -> str:
     return out
 
 
-def evaluate(model: str, records: str, out: str, *, split: str = 'eval') -> Evaluation:
+def evaluate(model: str, records: str, out: str, *, split: str = EVAL) -> Evaluation:
     """Measures a SavedModel with TensorFlow Model Analysis, whose report goes to the folder `out`.
 
     Returns:
