@@ -29,11 +29,11 @@ TIMES_SLACK = (0.25, 0.1)  # by which sound may miss a clip's times: a part of t
 _START_OF_JPEG, _START_OF_SCAN = b'\xff\xd8\xff', b'\xff\xda'
 
 
-def first_broken(*rules) -> tf.Tensor:
-    """The sentence of the first rule that is broken, '' if none.
+Rule = tuple  # whether it holds, a scalar, and the parts of its sentence, texts and numbers
 
-    A rule is whether it holds, a scalar, and the parts of its sentence, texts and numbers.
-    """
+
+def first_broken(*rules: Rule) -> tf.Tensor:
+    """The sentence of the first rule that is broken, '' if none."""
 
     def sentence():
         found = tf.constant('')
@@ -53,9 +53,9 @@ def _text(part: tf.Tensor) -> tf.Tensor:
     return tf.strings.as_string(part, shortest=part.dtype.is_floating)
 
 
-def first_of(*faults: tf.Tensor) -> tf.Tensor:
-    """The first that is not ''."""
-    return first_broken(*((fault == '', fault) for fault in faults))
+def no_fault(fault: tf.Tensor) -> Rule:
+    """The rule that there is no such sentence yet."""
+    return fault == '', fault
 
 
 def within(value: tf.Tensor, bounds: tuple) -> tf.Tensor:
@@ -82,8 +82,8 @@ def _plain() -> tf.data.Options:
     return options
 
 
-def key_fault(serialized: tf.Tensor, values, *keys: str) -> tf.Tensor:
-    """Whether a record that holds no `values` lacks all of these keys, where one may be empty."""
+def key_rule(serialized: tf.Tensor, values, *keys: str) -> Rule:
+    """A record that holds no `values` must have one of these keys, with an empty list."""
 
     def look():
         # As it is written in both messages: the tag of a map's key, its length, its text.
@@ -92,18 +92,16 @@ def key_fault(serialized: tf.Tensor, values, *keys: str) -> tf.Tensor:
 
     has_none = tf.add_n([tf.size(x) for x in tf.nest.flatten(values)]) == 0
     there = tf.cond(has_none, look, lambda: True)
-    return first_broken(
-        (there, f'{keys[0]}: this key is missing; a clip without has an empty list')
-    )
+    return there, f'{keys[0]}: this key is missing; a clip without has an empty list'
 
 
-def frame_rate_fault(num_frames: tf.Tensor, frames_per_second: tf.Tensor, name: str) -> tf.Tensor:
-    """What is wrong with the rate of frames in a field of this name; '' if nothing, or no frame."""
+def frame_rate_rule(num_frames: tf.Tensor, frames_per_second: tf.Tensor, name: str) -> Rule:
+    """The rate of frames in a field of this name must be within bounds, where there are frames."""
     low, high = FRAME_RATES
-    return first_broken((
+    return (
         (num_frames == 0) | within(frames_per_second, FRAME_RATES),
         f'{name}: must be a number from {low:g} to {high:g}, got ', frames_per_second,
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
 def frames_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
@@ -176,11 +174,11 @@ def _at(values: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(values[place : place + 1])
 
 
-def rate_fault(rate_hz: tf.Tensor, name: str) -> tf.Tensor:
-    """What is wrong with the sample rate in a field of this name; '' if nothing."""
+def rate_rules(rate_hz: tf.Tensor, name: str) -> tuple[Rule, Rule]:
+    """The sample rate in a field of this name must be one that is resampled at a bounded cost."""
     low, high = SAMPLE_RATES_HZ
     even = tf.reduce_any([rate_hz % step == 0 for step in EVEN_RATES_HZ])
-    return first_broken(
+    return (
         (
             within(rate_hz, SAMPLE_RATES_HZ),
             f'{name}: sound is taken from {low} to {high} Hz, and resampled to 16000 Hz, got ',
@@ -194,37 +192,37 @@ def rate_fault(rate_hz: tf.Tensor, name: str) -> tf.Tensor:
     )  # fmt: skip
 
 
-def length_fault(num_samples: tf.Tensor, rate_hz: tf.Tensor, name: str) -> tf.Tensor:
-    """What is wrong with so many samples in a field of this name; '' if nothing."""
+def length_rule(num_samples: tf.Tensor, rate_hz: tf.Tensor, name: str) -> Rule:
+    """The samples in a field of this name must not be more, or longer, than the bounds."""
     seconds = tf.cast(num_samples, tf.float32) / tf.cast(rate_hz, tf.float32)
-    return first_broken((
+    return (
         (seconds <= MAX_SECONDS) & (num_samples <= MAX_SAMPLES),
         f'{name}: at most {MAX_SECONDS} s and {MAX_SAMPLES} samples of sound, got ', seconds,
         ' s and ', num_samples, ' samples',
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
-def level_fault(samples: tf.Tensor, name: str) -> tf.Tensor:
-    """What is wrong with float samples [S]; '' if nothing."""
+def level_rule(samples: tf.Tensor, name: str) -> Rule:
+    """Float samples [S] in a field of this name must be finite and about as loud as full scale."""
     # By `is_finite`: TensorFlow turns the opposite of `<=` into `>`, which NaN is not either.
     tame = tf.math.is_finite(samples) & (tf.abs(samples) <= MAX_AMPLITUDE)
     wild = tf.size(samples) - tf.math.count_nonzero(tame, dtype=tf.int32)
-    return first_broken((
+    return (
         wild == 0,
         f'{name}: samples must be finite and in [-1, 1], got ', wild,
         f' that are not, or beyond {MAX_AMPLITUDE:g}',
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
-def times_fault(num_samples, rate_hz, span_us, name: str) -> tf.Tensor:
-    """Whether so many samples at `rate_hz` contradict a clip of `span_us`; '' where it has none."""
+def times_rule(num_samples, rate_hz, span_us, name: str) -> Rule:
+    """So many samples at `rate_hz` must not contradict a clip of `span_us`, where it has both."""
     span = tf.cast(span_us, tf.float32) / 1e6
     samples, rate = tf.cast(num_samples, tf.float32), tf.cast(rate_hz, tf.float32)
     share, seconds = TIMES_SLACK
     fits = tf.abs(samples / rate - span) <= share * span + seconds
     seen = tf.cast(tf.round(tf.math.divide_no_nan(samples, span)), tf.int64)
-    return first_broken((
+    return (
         (num_samples == 0) | (span_us < SHORTEST_SPAN_US) | fits,
         f'{name}: ', rate_hz, ' Hz contradicts the times of the clip, by which it has ', seen,
         ' samples a second',
-    ))  # fmt: skip
+    )  # fmt: skip

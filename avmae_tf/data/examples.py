@@ -230,20 +230,17 @@ def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
     num_samples, rate_hz = measured['num_samples'], measured['sample_rate_hz']
     sound, floats = parsed[WAVEFORM], parsed[WAVEFORM_FLOATS]
     num_bytes = tf.reduce_sum(tf.strings.length(sound))
-    faults = (
-        checks.key_fault(serialized, parsed[FRAMES], FRAMES),
-        checks.key_fault(serialized, (sound, floats), WAVEFORM, WAVEFORM_FLOATS),
-        checks.first_broken(
-            (
-                (tf.size(sound) <= 1) & (num_bytes % BYTES_PER_SAMPLE == 0),
-                f'{WAVEFORM}: must be one value, of int16 samples, got ', tf.size(sound),
-                ' values of ', num_bytes, ' bytes',
-            ),
+    return checks.first_broken(
+        checks.key_rule(serialized, parsed[FRAMES], FRAMES),
+        checks.key_rule(serialized, (sound, floats), WAVEFORM, WAVEFORM_FLOATS),
+        (
+            (tf.size(sound) <= 1) & (num_bytes % BYTES_PER_SAMPLE == 0),
+            f'{WAVEFORM}: must be one value, of int16 samples, got ', tf.size(sound),
+            ' values of ', num_bytes, ' bytes',
         ),
-        checks.frame_rate_fault(measured['num_frames'], measured['frames_per_second'], FRAME_RATE),
-        checks.rate_fault(rate_hz, SAMPLE_RATE),
-        checks.length_fault(num_samples, rate_hz, WAVEFORM),
-        checks.times_fault(num_samples, rate_hz, _span_us(parsed), SAMPLE_RATE),
-        checks.level_fault(floats, WAVEFORM_FLOATS),
+        checks.frame_rate_rule(measured['num_frames'], measured['frames_per_second'], FRAME_RATE),
+        *checks.rate_rules(rate_hz, SAMPLE_RATE),
+        checks.length_rule(num_samples, rate_hz, WAVEFORM),
+        checks.times_rule(num_samples, rate_hz, _span_us(parsed), SAMPLE_RATE),
+        checks.level_rule(floats, WAVEFORM_FLOATS),
     )  # fmt: skip
-    return checks.first_of(*faults)

@@ -11,9 +11,8 @@ from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.checks import (
     MAX_VALUES_A_SECOND,
     first_broken,
-    first_of,
-    length_fault,
-    rate_fault,
+    length_rule,
+    rate_rules,
 )
 
 MAX_CHUNKS = 64  # of a WAV file before its samples
@@ -102,6 +101,7 @@ def read_wav(wav: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
     told, there = number(data - 4, 4), size - data
     length = tf.where(told >= _UNKNOWN_BYTES, there, told)
     frame = tf.maximum(block, 1)
+    num_samples = length // frame
     fault = first_broken(
         (
             is_at(zero, b'RIFF') & is_at(zero + 8, b'WAVE'),
@@ -126,14 +126,14 @@ def read_wav(wav: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
             length <= there,
             f'{name}: its header says ', told, ' bytes of samples, and ', there, ' are there',
         ),
+        *rate_rules(rate, name),
+        (
+            channels * rate <= MAX_VALUES_A_SECOND,
+            f'{name}: at most {MAX_VALUES_A_SECOND} values a second of all channels, got ',
+            channels, ' channels of ', rate, ' Hz',
+        ),
+        length_rule(num_samples, rate, name),
     )  # fmt: skip
-    num_samples = length // frame
-    many = first_broken((
-        channels * rate <= MAX_VALUES_A_SECOND,
-        f'{name}: at most {MAX_VALUES_A_SECOND} values a second of all channels, got ', channels,
-        ' channels of ', rate, ' Hz',
-    ))  # fmt: skip
-    fault = first_of(fault, rate_fault(rate, name), many, length_fault(num_samples, rate, name))
     fault = tf.where(size > 0, fault, '')
     sound = (size > 0) & (fault == '')
 

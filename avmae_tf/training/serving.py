@@ -62,10 +62,10 @@ def read_clip(frames, frames_per_second, audio) -> dict[str, tf.Tensor]:
         'frames': jpegs,
         'frames_per_second': frames_per_second,
         'waveform': waveform,
-        'fault': checks.first_of(
-            checks.frame_rate_fault(tf.size(jpegs), frames_per_second, FRAME_RATE),
-            fault,
-            checks.level_fault(waveform, SOUND),
+        'fault': checks.first_broken(
+            checks.frame_rate_rule(tf.size(jpegs), frames_per_second, FRAME_RATE),
+            checks.no_fault(fault),
+            checks.level_rule(waveform, SOUND),
         ),
     }
 
@@ -146,14 +146,14 @@ class ServedClassifier(tf.Module):
             has = {VIDEO: tf.size(clip['frames']) > 0, AUDIO: tf.size(clip['waveform']) > 0}
             blank = {m: tf.zeros(spec.shape) for m, spec in shapes.items()}
             lacks = ' nor '.join(names[m] for m in config.modalities)
-            fault = checks.first_of(
-                clip['fault'],
-                checks.frames_fault(clip['frames'], names[VIDEO]),
-                checks.first_broken((
+            fault = checks.first_broken(
+                checks.no_fault(clip['fault']),
+                checks.no_fault(checks.frames_fault(clip['frames'], names[VIDEO])),
+                (
                     tf.reduce_any([has[m] for m in config.modalities]),
                     f'neither {lacks}: a clip needs one of them' if len(shapes) > 1
                     else f'no {lacks}: it is all that this model reads',
-                )),
+                ),
             )  # fmt: skip
             inside = f'{names[VIDEO]}: a JPEG that is cut off, or damaged inside'
             views, fault = tf.cond(
