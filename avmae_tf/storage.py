@@ -17,6 +17,7 @@ from typing import BinaryIO, TextIO, TypeVar
 import pydantic
 
 from avmae_tf.config import Spec, first_error
+from avmae_tf.config.migrations import NewerFormat
 
 Settings = TypeVar('Settings', bound=Spec)
 HASH_CHARACTERS = 16
@@ -101,6 +102,12 @@ def names_in(folder: str) -> list[str]:
     return os.listdir(folder)
 
 
+def folders_in(folder: str) -> list[str]:
+    """Paths of the folders in a folder, in the order of their names."""
+    paths = (os.path.join(folder, name) for name in sorted(names_in(folder)))
+    return [path for path in paths if is_folder(path)]
+
+
 def open_binary(path: str) -> BinaryIO:
     """The file to read, seekable. Raises FileNotFoundError if it is not there."""
     if not is_remote(path):
@@ -119,13 +126,14 @@ def read_settings(path: str, kind: type[Settings], remedy: str) -> Settings:
         ValueError: it is damaged or of another version; names file, field and `remedy`.
     """
     with open_binary(path) as f:
-        try:
-            return kind.from_json(f.read())
-        except pydantic.ValidationError as error:
-            what = first_error(error)
-            raise ValueError(
-                f'{path}: is damaged or of another version ({what}); {remedy}'
-            ) from None
+        text = f.read()
+    try:
+        return kind.from_json(text)
+    except NewerFormat as error:
+        raise ValueError(f'{path}: {error}') from None
+    except ValueError as error:
+        what = first_error(error) if isinstance(error, pydantic.ValidationError) else error
+        raise ValueError(f'{path}: is damaged or of another version ({what}); {remedy}') from None
 
 
 def short_hash(chunks: Iterable[bytes]) -> str:
@@ -215,3 +223,17 @@ def move_into(source: str, target: str) -> None:
     for name in sorted(names_in(source)):
         tf.io.gfile.rename(os.path.join(source, name), os.path.join(target, name), overwrite=True)
     tf.io.gfile.rmtree(source)
+
+
+def link_into(source: str, target: str) -> None:
+    """Puts the files of the folder `source` into `target`, without a second copy on one disk."""
+    import tensorflow as tf
+
+    for folder, _, names in tf.io.gfile.walk(source):
+        there = os.path.join(target, os.path.relpath(folder, source))
+        tf.io.gfile.makedirs(there)
+        for name in names:
+            try:
+                os.link(os.path.join(folder, name), os.path.join(there, name))
+            except OSError:  # another disk, or a bucket
+                tf.io.gfile.copy(os.path.join(folder, name), os.path.join(there, name))

@@ -2,9 +2,8 @@
 
 OUT/dataset.json       what the records are (written last: without it the job is not done)
 OUT/Split-*/clips-*    the records
-OUT/set_aside.csv      clips that could not be used: key, path, reason, detail
-OUT/noted.csv          clips that were used, but are silent, cut short and so on: key, path, status
-OUT/report.json        counts
+OUT/job.json           whose records they are (beam_jobs.jobs)
+OUT/report.json        counts; beside it tables of single clips (beam_jobs.summary)
 OUT/plan.json          what was promised before (beam_jobs.manifest_report)
 """
 
@@ -21,11 +20,13 @@ import apache_beam as beam
 import tensorflow as tf
 
 from avmae_tf.config import ClipLimits, MediaSpec
+from avmae_tf.config.migrations import JOB_FILE, REPORT_FILE
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.examples import EXAMPLE
 from avmae_tf.data.locks import holds
-from avmae_tf.storage import check_folder, is_remote, short_hash, write_text, written
+from avmae_tf.storage import is_remote, short_hash, write_text, written
 from beam_jobs import video_to_examples
+from beam_jobs.jobs import claim, describe_job, done
 from beam_jobs.manifest_report import report_of
 from beam_jobs.manifests import Manifest
 from beam_jobs.runners import local_pipeline
@@ -41,46 +42,13 @@ from beam_jobs.shards import (
     read_report,
     write_tasks,
 )
+from beam_jobs.summary import NOTED_FILE, NUM_NAMED, SET_ASIDE_FILE, Summary
 from beam_jobs.video_to_examples import VideoToExamples
 
-SET_ASIDE_FILE, REPORT_FILE, JOB_FILE = 'set_aside.csv', 'report.json', 'job.json'
-PLAN_FILE, NOTED_FILE = 'plan.json', 'noted.csv'
+PLAN_FILE = 'plan.json'
 POLL_SECONDS, REMOTE_POLL_SECONDS = 0.2, 5.0
-NUM_NAMED = 20  # clips set aside that a summary names; the file names all
 
 Progress = Callable[[int, int], None]  # clips done, clips in all
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What a conversion did."""
-
-    clips: int
-    set_aside: tuple[dict, ...]  # the first of them: key, path, reason, detail
-    reasons: dict[str, int]  # clips set aside
-    splits: dict[str, int]  # clips
-    notes: dict[str, int]  # status -> clips
-
-    def describe(self, out: str) -> list[str]:
-        """What was not as it should be, a line each; nothing where all was well."""
-        lines = []
-        if self.reasons:
-            counts = ', '.join(f'{count} {reason}' for reason, count in self.reasons.items())
-            what = f'set aside {self.num_set_aside} clips: {counts}'
-            lines.append(f'{what}; see {os.path.join(out, SET_ASIDE_FILE)}')
-        if self.notes:
-            counts = ', '.join(f'{count} {status}' for status, count in self.notes.items())
-            lines.append(f'used, but noted: {counts}; see {os.path.join(out, NOTED_FILE)}')
-        return lines
-
-    @property
-    def num_set_aside(self) -> int:
-        return sum(self.reasons.values())
-
-    def to_json(self) -> str:
-        fields = dataclasses.asdict(self)
-        fields['set_aside'] = fields.pop('reasons')
-        return json.dumps(fields, indent=2)
 
 
 @holds('out')
@@ -103,29 +71,17 @@ def convert(
     """
     plans = plan_shards(manifest, num_shards)
     job = job_of(manifest, media, record_format, limits)
-    _claim(out, plans, job)
+    claimed = claim(out, describe_job(job, plans), manifest)
+    if summary := done(out):
+        progress(summary.clips + summary.num_set_aside, len(manifest.rows))
+        return summary
+    job = dataclasses.replace(job, fingerprint=claimed.fingerprint)
     _clear(os.path.join(out, WORK))
     write_text(os.path.join(out, PLAN_FILE), report_of(manifest).to_json())
     tasks = write_tasks(out, plans, job)
     with _watched(out, plans, progress), make_pipeline() as pipeline:
         _ = pipeline | beam.Create(tasks) | VideoToExamples(out, job)
     return _conclude(out, plans, job)
-
-
-def _claim(out: str, plans: list[ShardPlan], job: Job) -> None:
-    """Makes `out` the folder of this job; another job's folder is an error."""
-    check_folder(out)
-    path = os.path.join(out, JOB_FILE)
-    claim = json.dumps({'fingerprint': job.fingerprint, 'shards': [plan.path for plan in plans]})
-    if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path, 'rb') as f:
-            if f.read() == claim.encode():
-                return
-        raise ValueError(
-            f'{out}: holds records of other videos, annotations or settings, or begun by an older '
-            'version; give another folder, or delete this one'
-        )
-    write_text(path, claim)
 
 
 def _clear(work: str) -> None:

@@ -1,9 +1,10 @@
 """A manifest: every clip to convert, once, and the classes of its labels.
 
-On disk it is a folder with `rows.csv` (one clip a line), `heads.json` (classes by head, in the
-order of their indices) and `videos.json` (the folder of videos). It holds size and time of every
-video, so that changed videos make another manifest, and with it another cache key, on every
-pipeline runner; where the folder lies makes no difference to what is made of it.
+On disk it is a folder with `rows.csv` (one clip a line) and `manifest.json` (classes by head, in
+the order of their indices, and the folder of videos). It holds size and time of every video, so
+that changed videos make another manifest, and with it another cache key, on every pipeline runner;
+where the folder lies makes no difference to what is made of it. A run of a pipeline writes it anew,
+whatever an older version left there.
 """
 
 import csv
@@ -12,10 +13,22 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
 
-from avmae_tf.storage import NAME_ERRORS, open_text, short_hash, to_bytes, write_text, written
+from avmae_tf.config.descriptions import Description
+from avmae_tf.config.heads import HEADS, Classes
+from avmae_tf.config.migrations import MANIFEST_FILE
+from avmae_tf.storage import (
+    NAME_ERRORS,
+    open_text,
+    read_settings,
+    short_hash,
+    to_bytes,
+    write_text,
+    written,
+)
 
-ROWS_FILE, HEADS_FILE, VIDEOS_FILE = 'rows.csv', 'heads.json', 'videos.json'
+ROWS_FILE = 'rows.csv'
 LABEL_SEPARATOR = '|'
 # What the file of a row holds: the video that its times are of, the segment alone, or either of
 # them (its length tells).
@@ -130,19 +143,27 @@ def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:
         )
 
 
+class ManifestDescription(Description):
+    """What `manifest.json` holds."""
+
+    FILE: ClassVar[str] = MANIFEST_FILE
+    heads: Classes
+    videos: str
+
+
 def write_manifest(folder: str, manifest: Manifest) -> None:
     """Writes the files of a manifest, each whole or not at all."""
-    write_text(os.path.join(folder, HEADS_FILE), json.dumps(manifest.heads))
-    write_text(os.path.join(folder, VIDEOS_FILE), json.dumps(manifest.videos))
+    about = ManifestDescription(heads=manifest.heads, videos=manifest.videos)
+    write_text(os.path.join(folder, MANIFEST_FILE), about.to_json())
     with written(os.path.join(folder, ROWS_FILE)) as f:
         csv.writer(f).writerows(row_lines(manifest.rows, manifest.heads))
 
 
 def read_manifest(folder: str) -> Manifest:
     """The manifest that `write_manifest` wrote to `folder`."""
-    with open_text(os.path.join(folder, HEADS_FILE)) as f:
-        heads = {head: tuple(classes) for head, classes in json.load(f).items()}
-    with open_text(os.path.join(folder, VIDEOS_FILE)) as f:
-        videos = json.load(f)
+    path = os.path.join(folder, MANIFEST_FILE)
+    with open_text(path):  # says so where it is not there
+        about = read_settings(path, ManifestDescription, 'run the pipeline again')
+    heads = {head: about.heads[head] for head in HEADS if head in about.heads}
     with open_text(os.path.join(folder, ROWS_FILE), NAME_ERRORS) as f:
-        return Manifest(tuple(rows_of(f, heads)), heads, videos)
+        return Manifest(tuple(rows_of(f, heads)), heads, about.videos)

@@ -10,15 +10,18 @@ import dataclasses
 import hashlib
 import io
 import itertools
-import json
 import os
 from collections.abc import Mapping
+from typing import ClassVar
 
 import tensorflow as tf
 
 from avmae_tf.config import ClipLimits, MediaSpec
+from avmae_tf.config.descriptions import Description
+from avmae_tf.config.migrations import SHARD_REPORT
 from avmae_tf.data.examples import EXAMPLE
-from avmae_tf.storage import NAME_ERRORS, short_hash, to_bytes, written
+from avmae_tf.storage import NAME_ERRORS, read_settings, short_hash, to_bytes, written
+from avmae_tf.versions import CONVERSION_VERSION
 from beam_jobs.manifest_report import record_bytes
 from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
 
@@ -35,7 +38,8 @@ class Job:
     """What the shards of a job have in common.
 
     `fingerprint` tells whether a folder holds this job; `provenance` is kept in every record, and
-    does not change with the times of the files. `videos` is the folder that they are in.
+    does not change with the times of the files. `videos` is the folder that they are in, and
+    `manifest` the fingerprint of the manifest.
     """
 
     media: MediaSpec
@@ -44,6 +48,7 @@ class Job:
     videos: str
     fingerprint: str
     provenance: str
+    manifest: str
     limits: ClipLimits = ClipLimits()  # do not change a record, and so not the fingerprint
 
 
@@ -81,10 +86,10 @@ class ShardTask:
     length: int
 
 
-@dataclasses.dataclass
-class ShardReport:
+class ShardReport(Description):
     """What became of the rows of a shard; `digest` is a hash of its records."""
 
+    FILE: ClassVar[str] = SHARD_REPORT
     split: str
     path: str
     fingerprint: str
@@ -93,11 +98,8 @@ class ShardReport:
     num_several: int = 0
     num_bytes: int = 0
     digest: str = ''
-    set_aside: list[dict] = dataclasses.field(default_factory=list)  # by SET_ASIDE_FIELDS
-    noted: list[dict] = dataclasses.field(default_factory=list)  # by NOTED_FIELDS
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+    set_aside: tuple[dict[str, str], ...] = ()  # by SET_ASIDE_FIELDS
+    noted: tuple[dict[str, str], ...] = ()  # by NOTED_FIELDS
 
 
 def job_of(
@@ -108,10 +110,17 @@ def job_of(
 ) -> Job:
     fingerprint, provenance = (
         short_hash([f'{text}\n{media.to_json()}\n{record_format}'.encode()])
-        for text in (manifest.fingerprint, manifest.provenance)
+        for text in (f'{CONVERSION_VERSION}\n{manifest.fingerprint}', manifest.provenance)
     )
     return Job(
-        media, manifest.heads, record_format, manifest.videos, fingerprint, provenance, limits
+        media=media,
+        heads=manifest.heads,
+        record_format=record_format,
+        videos=manifest.videos,
+        fingerprint=fingerprint,
+        provenance=provenance,
+        manifest=manifest.fingerprint,
+        limits=limits,
     )
 
 
@@ -182,5 +191,4 @@ def read_rows(out: str, task: ShardTask, job: Job) -> list[Row]:
 
 def read_report(path: str) -> ShardReport:
     """The report of a finished shard."""
-    with tf.io.gfile.GFile(path) as f:
-        return ShardReport(**json.loads(f.read()))
+    return read_settings(path, ShardReport, 'delete it, and its shard is made again')

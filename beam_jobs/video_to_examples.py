@@ -118,7 +118,8 @@ class WriteShard(beam.DoFn):
         return is_whole and report.fingerprint == self.job.fingerprint
 
     def _write(self, task: ShardTask, path: str) -> ShardReport:
-        report = ShardReport(task.split, task.path, self.job.fingerprint)
+        counts: collections.Counter[str] = collections.Counter()
+        set_aside, noted = [], []
         digest = hashlib.sha256()
         # Until it is whole it lies outside of the split, where no reader looks.
         with (
@@ -129,21 +130,29 @@ class WriteShard(beam.DoFn):
                 rows_done[task.path] += 1
                 if isinstance(outcome, UnusableClip):
                     Metrics.counter('set_aside', outcome.reason.value).inc()
-                    set_aside = (row.key, row.path, outcome.reason.value, outcome.detail)
-                    report.set_aside.append(_named(SET_ASIDE_FIELDS, set_aside))
+                    why = (row.key, row.path, outcome.reason.value, outcome.detail)
+                    set_aside.append(_named(SET_ASIDE_FIELDS, why))
                     continue
                 record, clip = outcome
                 writer.write(record)
                 digest.update(hashlib.sha256(record).digest())
                 if clip.status:
-                    noted = (row.key, row.path, ' '.join(clip.status))
-                    report.noted.append(_named(NOTED_FIELDS, noted))
-                report.num_examples += 1
-                report.num_labelled += is_labelled(row.labels, self.job.heads)
-                report.num_several += has_several(row.labels)
+                    what = (row.key, row.path, ' '.join(clip.status))
+                    noted.append(_named(NOTED_FIELDS, what))
+                counts['num_examples'] += 1
+                counts['num_labelled'] += is_labelled(row.labels, self.job.heads)
+                counts['num_several'] += has_several(row.labels)
                 Metrics.counter('convert', 'clips').inc()
-        report.num_bytes, report.digest = tf.io.gfile.stat(path).length, digest.hexdigest()
-        return report
+        return ShardReport(
+            split=task.split,
+            path=task.path,
+            fingerprint=self.job.fingerprint,
+            num_bytes=tf.io.gfile.stat(path).length,
+            digest=digest.hexdigest(),
+            set_aside=tuple(set_aside),
+            noted=tuple(noted),
+            **counts,
+        )
 
 
 class VideoToExamples(beam.PTransform):

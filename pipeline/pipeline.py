@@ -13,8 +13,8 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, Schema
 
 from avmae_tf.config.heads import Classes
 from avmae_tf.config.splits import EVAL
-from avmae_tf.training.checkpoints import source_fingerprint
 from avmae_tf.training.tasks import head_sizes
+from avmae_tf.versions import LEARNING_VERSION
 from components.evaluation.config import eval_config
 from components.evaluator.component import Evaluator
 from components.finetuner.component import Finetuner
@@ -35,7 +35,6 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: 
             that a classifier of them does not have.
     """
     heads = head_sizes(config.finetune, classes)
-    source = source_fingerprint()
     run = config.run.to_json()
 
     example_gen = VideoExampleGen(
@@ -50,7 +49,7 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: 
         config=config.pretrain.to_json(),
         run=run,
         work_dir=config.work_dir,
-        source=source,
+        learning_version=LEARNING_VERSION,
     )
     finetuner = Finetuner(
         examples=example_gen.outputs['examples'],
@@ -59,7 +58,7 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: 
         run=run,
         name=config.name,
         work_dir=config.work_dir,
-        source=source,
+        learning_version=LEARNING_VERSION,
     )
     baseline = Resolver(
         strategy_class=LatestOtherBlessedModel,

@@ -1,31 +1,59 @@
-"""What earlier versions wrote is read, and what they were killed at goes on."""
+"""What earlier versions wrote is read, served, taken as finished, and gone on with."""
 
+import csv
+import hashlib
+import json
+import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
+from avmae_tf.config import RunSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.inputs import eval_batches, training_batches
+from avmae_tf.models.builders import build_classifier
 from avmae_tf.predictor import Predictor
 from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import RunFolder, RunState, load_model, model_fingerprint
-from avmae_tf.training.export import export_saved_model
+from avmae_tf.training.checkpoints import RunFolder, load_model, model_fingerprint
+from avmae_tf.training.export import export_saved_model, record_outputs
+from avmae_tf.training.saving import checkpoints_in
+from avmae_tf.training.serving import ERROR
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
+from avmae_tf.training.warm_start import warm_start
+from beam_jobs import video_to_examples
+from beam_jobs.convert import convert
+from beam_jobs.datasets import build_manifest
 from components.evaluation.analysis import analyse
 
 ARCHIVES = sorted((Path(__file__).parent / 'earlier').glob('*.tar.xz'))
+TASKS = {'pretrain': PretrainTask, 'finetune': FinetuneTask}
+ROOT = '/srv/avmae'  # where the archives were written
+
+
+def extracted(archive: Path, out: Path) -> Path:
+    """The content of an archive; its videos as old as its manifest says, to the nanosecond."""
+    with tarfile.open(archive) as content:
+        content.extractall(out)
+    with open(out / 'manifest/small/rows.csv', newline='') as f:
+        for row in csv.DictReader(f):
+            os.utime(out / 'clips' / row['key'], ns=(0, int(row['modified_ns'])))
+    return out
 
 
 @pytest.fixture(scope='module', params=ARCHIVES, ids=lambda path: path.name.partition('.')[0])
 def folder(request, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp('earlier')
-    with tarfile.open(request.param) as archive:
-        archive.extractall(out)
-    return out
+    return extracted(request.param, tmp_path_factory.mktemp('earlier'))
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob('[!.]*') if path.is_file()}
 
 
 def test_models_load_with_all_their_weights(folder):
@@ -35,6 +63,13 @@ def test_models_load_with_all_their_weights(folder):
         assert all(np.isfinite(v.numpy()).all() for v in model.variables)
 
 
+def test_a_classifier_starts_from_them(folder):
+    model = build_classifier(load_model(str(folder / 'finetune/model')).config, {'label': 3})
+    pretrained = load_model(str(folder / 'pretrain/model'))
+    assert {'3 video blocks', '3 audio blocks'} <= set(warm_start(model, pretrained).taken)
+
+
+@pytest.mark.slow
 def test_what_was_exported_answers_as_the_model_exported_again(folder, tmp_path):
     export_saved_model(str(folder / 'finetune/model'), str(tmp_path / 'again'))
     path = str(folder / 'clips/eval/00000-square-flute.mp4')
@@ -58,28 +93,51 @@ def test_records_are_read_to_the_last_clip(folder):
     assert batch['video'].shape == [4, 4, 32, 32, 3] and batch['label'].shape == [4, 16]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('kind', ['pretrain', 'finetune'])
-def test_a_killed_run_goes_on_from_its_checkpoint(folder, kind):
-    path, said = str(folder / 'records'), []
-    run_folder = RunFolder(str(folder / f'{kind}-killed'))
-    state = RunState.from_json((folder / f'{kind}-killed/run.json').read_text())
-    dataset = load_dataset(path)
+def test_clips_that_were_converted_are_not_converted_again(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(video_to_examples, 'convert_rows', None)
+    before = files_in(folder / 'records')
+    manifest, dataset = build_manifest('clips', 'clips/annotations.csv'), load_dataset('records')
+    num_shards = 1 if len(dataset.splits['train']) == 1 else None
+    summary = convert(manifest, 'records', dataset.media, num_shards=num_shards)
+    assert summary.splits == {'eval': 8, 'train': 16} and summary.num_set_aside == 0
+    assert files_in(folder / 'records') == before
+    with pytest.raises(ValueError, match='records: holds records of other videos'):
+        convert(manifest, 'records', dataset.media.replace(jpeg_quality=80), num_shards=num_shards)
+
+
+def trained(folder: Path, kind: str, name: str) -> tuple[RunFolder, list[str], dict]:
+    """What comes of the run in `name` when its command is given again: folder, words, scalars."""
+    said, path = [], str(folder / 'records')
+    run_folder = RunFolder(str(folder / name))
+    task = TASKS[kind](run_folder.read().config, load_dataset(path))
     initial = model_fingerprint(str(folder / 'pretrain/model')) if kind == 'finetune' else ''
-    tasks = {
-        'pretrain': (PretrainTask, PretrainConfig),
-        'finetune': (FinetuneTask, FinetuneConfig),
-    }
-    task_class, config_class = tasks[kind]
-    task = task_class(config_class.model_validate(state.config), dataset)
     run = RunSpec(steps_per_loop=4)
     scalars = loop.train(task, path, run_folder, run=run, initial=initial, say=said.append)
-    assert said[0] == f'{kind}: resumed from step 2 of 8'
+    return run_folder, said, scalars
+
+
+@pytest.mark.parametrize('kind', TASKS)
+def test_a_finished_run_is_taken_as_finished_and_kept(folder, kind):
+    before = files_in(folder / kind)
+    run_folder, said, _ = trained(folder, kind, kind)
+    assert said == [f'{kind}: finished before, model in {run_folder.model}']
+    assert files_in(folder / kind) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', TASKS)
+def test_a_killed_run_goes_on_from_its_checkpoint(folder, kind):
+    step = checkpoints_in(str(folder / f'{kind}-killed/checkpoints'))[-1].rpartition('-')[-1]
+    run_folder, said, scalars = trained(folder, kind, f'{kind}-killed')
+    assert said == [f'{kind}: resumed from step {step} of 8']
     assert np.isfinite(scalars['loss'])
-    assert load_model(run_folder.model).config == task.config
+    assert load_model(run_folder.model).config == run_folder.read().config
 
 
 def test_an_earlier_export_is_not_measured_on_frames_of_another_size(folder, tmp_path):
+    if ERROR in record_outputs(str(folder / 'served')):
+        pytest.skip('it takes frames of any size')
     records = shutil.copytree(folder / 'records', tmp_path / 'records')
     described = (records / 'dataset.json').read_text()
     (records / 'dataset.json').write_text(
@@ -87,3 +145,60 @@ def test_an_earlier_export_is_not_measured_on_frames_of_another_size(folder, tmp
     )
     with pytest.raises(ValueError, match=r'records of 64 px, and .*served, .* only those of 32 px'):
         analyse(str(folder / 'served'), str(records), 'eval', str(tmp_path / 'report'))
+
+
+@pytest.mark.slow
+def test_an_earlier_export_is_measured(folder, tmp_path):
+    metrics, left_out = analyse(
+        str(folder / 'served'), str(folder / 'records'), 'eval', str(tmp_path / 'report')
+    )
+    assert left_out == 0 and 0 <= metrics['top1'] <= metrics['top5'] <= 1
+
+
+def moved_root(folder: Path) -> Path:
+    """Makes the archive's root, which holds absolute paths, one that was written in `folder`."""
+    manifest = folder / 'manifest/small'
+    job = next(folder.glob('pipeline/VideoExampleGen/examples/*/job.json'))
+    described, claim = (
+        json.loads((job.parent / n).read_text()) for n in ('dataset.json', job.name)
+    )
+    media = json.dumps(described['media'], sort_keys=True)
+
+    def fingerprint(rows: str) -> str:
+        """As versions 64b678f and 96cd153 wrote it to `job.json`."""
+        heads = json.dumps(json.loads((manifest / 'heads.json').read_text()))
+        rows = hashlib.sha256((heads + rows).encode()).hexdigest()[:16]
+        return hashlib.sha256(f'{rows}\n{media}\nexample'.encode()).hexdigest()[:16]
+
+    rows = (manifest / 'rows.csv').read_text()
+    rows = ''.join(f'{line}\r\n' for line in rows.splitlines())
+    assert claim['fingerprint'] == fingerprint(rows)
+    claim['fingerprint'] = fingerprint(rows.replace(ROOT, str(folder)))
+    job.write_text(json.dumps(claim))
+    with sqlite3.connect(folder / 'metadata.sqlite') as store:
+        store.execute('UPDATE Artifact SET uri = replace(uri, ?, ?)', (ROOT, str(folder)))
+    store.close()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('archive', ARCHIVES, ids=lambda path: path.name.partition('.')[0])
+def test_a_pipeline_goes_on_with_an_earlier_root(archive, tmp_path):
+    root = moved_root(extracted(archive, tmp_path))
+    settings = yaml.safe_load((root / 'pipeline.yaml').read_text())
+    settings['gate'] = {'min_top1': 0.0, 'max_loss_of_top1': 1.0}
+    (root / 'pipeline.yaml').write_text(yaml.safe_dump(settings))
+    kept = [files_in(root / name) for name in ('pipeline', 'serving', 'work')]
+    (version,) = (root / 'serving/small').iterdir()
+
+    command = [Path(sys.executable).parent / 'avmae', 'pipeline', 'run', '--config']
+    done = subprocess.run([*command, root / 'pipeline.yaml'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path, content in {k: v for files in kept for k, v in files.items()}.items():
+        assert path.read_bytes() == content, path
+    shards = root.glob('pipeline/VideoExampleGen/examples/*/Split-train/*-00000-of-*')
+    assert len({path.stat().st_ino for path in shards}) == 1  # the records are the earlier ones
+    for kind in TASKS:  # and so are the models
+        assert f'{kind}: finished before, model in {root}/work/{kind}-' in done.stderr
+    assert 'the gate had nothing to compare with' not in done.stderr
+    assert len([*(root / 'serving/small').iterdir()]) == 2 and version.exists()

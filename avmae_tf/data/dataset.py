@@ -13,15 +13,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pydantic
 import tensorflow as tf
 
 from avmae_tf.config import MediaSpec, Spec
+from avmae_tf.config.descriptions import Description
 from avmae_tf.config.heads import HEADS, LABEL, Classes
+from avmae_tf.config.migrations import DATASET_FILE
 from avmae_tf.storage import read_settings, write_text
 
-DATASET_FILE = 'dataset.json'
 REMEDY = 'delete it and run `avmae convert` again, with the same settings'
 DAMAGED = 'damaged shard'  # marks the error of a graph that `damage_named` puts into words
 STAT_THREADS = 32  # in a bucket each takes a round trip
@@ -43,9 +45,10 @@ class Shard(Spec):
         return count
 
 
-class Dataset(Spec):
+class Dataset(Description):
     """What a folder of records holds."""
 
+    FILE: ClassVar[str] = DATASET_FILE
     media: MediaSpec
     heads: Classes = pydantic.Field(default_factory=dict)  # by head, in the order of HEADS
     splits: dict[str, tuple[Shard, ...]]

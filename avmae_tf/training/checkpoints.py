@@ -5,30 +5,55 @@ written last: a folder without it is not a model.
 """
 
 import os
-from pathlib import Path
+from typing import ClassVar
 
 import pydantic
 import tensorflow as tf
 
-import avmae_tf
-from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, Spec, TrainingConfig
-from avmae_tf.data.dataset import Classes, Dataset
+from avmae_tf.config import FinetuneConfig, MediaSpec, PretrainConfig, TrainingConfig
+from avmae_tf.config.descriptions import Description
+from avmae_tf.config.heads import Classes
+from avmae_tf.config.migrations import MODEL_FILE, RUN_FILE
+from avmae_tf.data.dataset import Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.storage import fingerprint, read_settings, short_hash, write_text
+from avmae_tf.storage import fingerprint, folders_in, read_settings, short_hash, write_text
 from avmae_tf.training.saving import check_weights, fault_of, not_finite
+from avmae_tf.versions import LEARNING_VERSION
 
-MODEL_FILE, WEIGHTS = 'model.json', 'weights'
-RUN_FILE = 'run.json'
-LEARNING = ('config', 'data', 'models', 'losses', 'training')
+WEIGHTS = 'weights'
 
 
-class ModelDescription(Spec):
-    """What `model.json` holds: exactly one of the two configurations, and its data's."""
+class TrainedDescription(Description):
+    """What holds exactly one of the two configurations."""
 
     pretrain: PretrainConfig | None = None
     finetune: FinetuneConfig | None = None
+
+    @property
+    def config(self) -> TrainingConfig:
+        return self.pretrain or self.finetune
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.config)
+
+    @pydantic.model_validator(mode='after')
+    def _one_configuration(self):
+        if (self.pretrain is None) == (self.finetune is None):
+            raise ValueError('must have the settings of pretraining or of finetuning')
+        return self
+
+
+def kind_of(config: TrainingConfig) -> str:
+    return 'pretrain' if isinstance(config, PretrainConfig) else 'finetune'
+
+
+class ModelDescription(TrainedDescription):
+    """What `model.json` holds: the settings of a model, and its data's."""
+
+    FILE: ClassVar[str] = MODEL_FILE
     media: MediaSpec
     heads: Classes = pydantic.Field(default_factory=dict)  # of a classifier
 
@@ -42,11 +67,10 @@ def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
     if name := not_finite(model.variables)():
         raise ValueError(f'{folder}: {name} is not finite, and such a model is of no use')
     tf.train.Checkpoint(model=model).write(os.path.join(folder, WEIGHTS))
-    kind = 'pretrain' if isinstance(model, AVMAE) else 'finetune'
     description = ModelDescription(
-        **{kind: model.config},
+        **{kind_of(model.config): model.config},
         media=dataset.media,
-        heads=dataset.heads if kind == 'finetune' else {},
+        heads={} if isinstance(model, AVMAE) else dataset.heads,
     )
     write_text(os.path.join(folder, MODEL_FILE), description.to_json())
 
@@ -86,34 +110,46 @@ def load_model(folder: str) -> AVMAE | Classifier:
 
 
 def model_fingerprint(folder: str) -> str:
-    """A hash of a model's settings and weights, wherever its folder is."""
+    """A hash of a model's settings and weights, wherever its folder is.
+
+    Of the description as it was written: that it is read otherwise makes no other model of it.
+    """
     # The index holds a checksum of each tensor.
     return fingerprint(os.path.join(folder, name) for name in (MODEL_FILE, f'{WEIGHTS}.index'))
 
 
-def source_fingerprint() -> str:
-    """A hash of the code that decides what is learned."""
-    root = Path(avmae_tf.__file__).parent
-    return fingerprint(
-        str(path) for name in LEARNING for path in sorted((root / name).rglob('*.py'))
-    )
+class RunState(TrainedDescription):
+    """What `run.json` holds: what a run was started with, and whether it came to its end."""
 
-
-class RunState(Spec):
-    """What a run's folder was started with, and whether it came to its end."""
-
-    config: dict
+    FILE: ClassVar[str] = RUN_FILE
     dataset: str  # fingerprint of the records
     initial: str = ''  # fingerprint of what it was warm-started from
-    source: str  # fingerprint of the code it finished with
+    learning_version: int  # of the code that it was last started with
     finished: bool = False
     scalars: dict[str, float] = pydantic.Field(default_factory=dict)  # of the final test
 
+    @classmethod
+    def of(cls, config: TrainingConfig, dataset: Dataset, initial: str = '') -> 'RunState':
+        """That of a run which this code starts."""
+        return cls(
+            **{kind_of(config): config},
+            dataset=dataset.fingerprint,
+            initial=initial,
+            learning_version=LEARNING_VERSION,
+        )
 
-def run_key(config: TrainingConfig, dataset: Dataset, initial: str = '') -> str:
-    """A name for the folder of a run: equal for equal settings, data and initial model."""
-    text = '\n'.join((config.to_json(), dataset.fingerprint, initial))
-    return short_hash([text.encode()])
+    @property
+    def key(self) -> str:
+        """A name for a new folder: equal for equal settings, data, initial model and learning."""
+        parts = (self.config.to_json(), self.dataset, self.initial, str(self.learning_version))
+        return short_hash(['\n'.join(parts).encode()])
+
+    def differences(self, other: 'RunState') -> list[str]:
+        """Names of settings, and of what the runs start from, that differ in what they mean."""
+        ours, theirs = (state.config.model_dump(mode='json') for state in (self, other))
+        settings = [n for n in {*ours, *theirs} if ours.get(n) != theirs.get(n)]
+        starts = [n for n in ('dataset', 'initial') if getattr(self, n) != getattr(other, n)]
+        return sorted(settings + starts)
 
 
 class RunFolder:
@@ -125,34 +161,51 @@ class RunFolder:
         self.logs = os.path.join(path, 'logs')
         self.model = os.path.join(path, 'model')
 
-    def open(self, state: RunState) -> RunState | None:
-        """Makes way for a run; if that very run is finished there already, how it ended.
-
-        An unfinished run goes on, whatever the code, and so does a finished one whose model is
-        damaged; a finished one whose code has changed since starts anew. Raises ValueError if the
-        folder holds a run with other settings.
-        """
+    def read(self) -> RunState | None:
+        """What the folder's run is; None where there is none. Raises ValueError: it is damaged."""
         path = os.path.join(self.path, RUN_FILE)
-        if tf.io.gfile.exists(path):
-            before = read_settings(path, RunState, 'give another folder, or delete this one')
-            changed = [
-                name
-                for name in {*before.config, *state.config}
-                if before.config.get(name) != state.config.get(name)
-            ] + [n for n in ('dataset', 'initial') if getattr(before, n) != getattr(state, n)]
-            if changed:
-                raise ValueError(
-                    f'{self.path}: holds a run with another {", ".join(sorted(changed))}; '
-                    'give another folder, or delete this one'
-                )
-            if before.finished and before.source == state.source:
-                whole = is_model(self.model) and not fault_of(os.path.join(self.model, WEIGHTS))
-                return before if whole else None
-            if before.finished:
-                for folder in (self.checkpoints, self.logs, self.model):
-                    if tf.io.gfile.exists(folder):
-                        tf.io.gfile.rmtree(folder)
-        return None
+        if not tf.io.gfile.exists(path):
+            return None
+        return read_settings(path, RunState, 'give another folder, or delete this one')
+
+    def open(self, state: RunState) -> RunState | None:
+        """The state of the very run, if the folder holds it: it goes on, or is finished.
+
+        One that is finished and whose model is damaged counts as not finished. Nothing is deleted
+        or changed.
+
+        Raises:
+            ValueError: the folder holds a run with other settings, or a finished one that learned
+                by another version of this program.
+        """
+        before = self.read()
+        if before is None:
+            return None
+        if changed := state.differences(before):
+            raise ValueError(
+                f'{self.path}: holds a run with another {", ".join(changed)}; '
+                'give another folder, or delete this one'
+            )
+        if not before.finished:
+            return before
+        if before.learning_version != state.learning_version:
+            raise ValueError(
+                f'{self.path}: holds a finished run of learning version '
+                f'{before.learning_version}, and this program has {state.learning_version}, which '
+                f'learns otherwise; use the model in {self.model} as it is, or give another folder '
+                'to train anew'
+            )
+        whole = is_model(self.model) and not fault_of(os.path.join(self.model, WEIGHTS))
+        return before.replace(finished=whole)
+
+    def holds(self, state: RunState) -> bool:
+        """Whether the very run is here, begun by any version that learns alike."""
+        try:
+            before = self.read()
+        except ValueError:  # what it was nobody can say: it is left alone
+            return False
+        alike = before and before.learning_version == state.learning_version
+        return bool(alike) and not state.differences(before)
 
     def claim(self, state: RunState):
         """From here on the folder is that run's: what can be refused has been."""
@@ -163,3 +216,17 @@ class RunFolder:
 
     def _write(self, state: RunState):
         write_text(os.path.join(self.path, RUN_FILE), state.to_json())
+
+
+def run_folder(
+    work_dir: str, config: TrainingConfig, dataset: Dataset, initial: str = ''
+) -> RunFolder:
+    """The folder of a run in `work_dir`: the one that holds it already, else one of a new name.
+
+    A setting that came since makes another name for the same run, so that names do not decide.
+    """
+    state = RunState.of(config, dataset, initial)
+    new = os.path.join(work_dir, f'{state.kind}-{state.key}')
+    others = (p for p in folders_in(work_dir) if os.path.basename(p).startswith(f'{state.kind}-'))
+    found = (p for p in (new, *others) if RunFolder(p).holds(state))
+    return RunFolder(next(found, new))

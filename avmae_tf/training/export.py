@@ -4,7 +4,6 @@ import os
 import re
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from avmae_tf.data.locks import held
 from avmae_tf.storage import read_settings, write_text
@@ -14,7 +13,7 @@ from avmae_tf.training.checkpoints import (
     describe_model,
     load_model,
 )
-from avmae_tf.training.identity import SAVED_MODEL_FILE
+from avmae_tf.training.identity import read_saved_model
 from avmae_tf.training.publish import appearing, clear_leftovers, is_complete, versions_in
 from avmae_tf.training.serving import RECORD_SIGNATURE, ServedClassifier
 from avmae_tf.training.warmup import write_warmup
@@ -65,6 +64,5 @@ def describe_served(folder: str) -> ModelDescription:
 
 def record_outputs(folder: str) -> set[str]:
     """Names of what the SavedModel in `folder` answers to records."""
-    with tf.io.gfile.GFile(os.path.join(folder, SAVED_MODEL_FILE), 'rb') as f:
-        model = saved_model_pb2.SavedModel.FromString(f.read())
-    return set(model.meta_graphs[0].signature_def[RECORD_SIGNATURE].outputs)
+    graph = read_saved_model(folder).meta_graphs[0]
+    return set(graph.signature_def[RECORD_SIGNATURE].outputs)

@@ -14,10 +14,23 @@ import re
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from avmae_tf.training.damage import reading
+
 SAVED_MODEL_FILE = 'saved_model.pb'
 # What TensorFlow numbers anew for each export, and answers do not depend on.
 _NUMBERED = ('_gradient_op_type', '_user_specified_name')
 _GRADIENT = 'internal_grad_fn'  # functions that only training on would call
+
+
+def read_saved_model(folder: str) -> saved_model_pb2.SavedModel:
+    """Graphs and signatures of a SavedModel, without its weights.
+
+    Raises:
+        ValueError: they are damaged or not there.
+    """
+    path = os.path.join(folder, SAVED_MODEL_FILE)
+    with reading(path, 'export the model again'), tf.io.gfile.GFile(path, 'rb') as f:
+        return saved_model_pb2.SavedModel.FromString(f.read())
 
 
 def identity(folder: str) -> str | None:
@@ -29,11 +42,9 @@ def identity(folder: str) -> str | None:
         print_ = tf.saved_model.experimental.read_fingerprint(folder)
     except (FileNotFoundError, RuntimeError):
         return None
-    with tf.io.gfile.GFile(os.path.join(folder, SAVED_MODEL_FILE), 'rb') as f:
-        model = saved_model_pb2.SavedModel.FromString(f.read())
     hashes = print_.signature_def_hash, print_.saved_object_graph_hash, print_.checkpoint_hash
     digest = hashlib.sha256(repr(hashes).encode())
-    for meta_graph in model.meta_graphs:
+    for meta_graph in read_saved_model(folder).meta_graphs:
         for part in _canonical(meta_graph.graph_def):
             digest.update(part)
     return digest.hexdigest()

@@ -5,19 +5,16 @@ import os
 
 import tensorflow as tf
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig
-from avmae_tf.storage import read_settings
 from avmae_tf.training.checkpoints import (
     RUN_FILE,
     WEIGHTS,
     RunFolder,
-    RunState,
     describe_model,
     is_model,
 )
 from avmae_tf.training.damage import reading
 from avmae_tf.training.export import DESCRIPTION_FILE, describe_served
-from avmae_tf.training.identity import SAVED_MODEL_FILE
+from avmae_tf.training.identity import read_saved_model
 from avmae_tf.training.summary import summarise
 from avmae_tf.training.warmup import WARMUP_FILE
 
@@ -47,9 +44,7 @@ def inspect_model(folder: str) -> dict:
         'bytes': _bytes(os.path.join(folder, WEIGHTS)),
         'media': description.media.model_dump(mode='json'),
         'labels': classes,
-        **summarise(
-            description.pretrain or description.finetune, {h: len(c) for h, c in classes.items()}
-        ),
+        **summarise(description.config, {h: len(c) for h, c in classes.items()}),
     }
 
 
@@ -73,17 +68,15 @@ def inspect_run(path: str) -> dict:
         'stored_parameters': sum(n for k, n in sizes.items() if _SLOT not in k),
         'stored_optimizer_values': sum(n for k, n in sizes.items() if _SLOT in k),
     }
-    file = os.path.join(run.path, RUN_FILE)
-    if not tf.io.gfile.exists(file):
+    state = run.read()
+    if state is None:
         return found
-    state = read_settings(file, RunState, 'start the run again in another folder')
     about = {'finished': state.finished, 'records': state.dataset, 'initial': state.initial}
     found |= {'kind': 'run', 'run': about}
-    if 'decoder' in state.config:
-        return found | summarise(PretrainConfig.model_validate(state.config))
+    if state.pretrain:
+        return found | summarise(state.pretrain)
     heads = _heads(run, shapes)
-    settings = FinetuneConfig.model_validate(state.config)
-    return found | summarise(settings, heads) if heads else found
+    return found | summarise(state.finetune, heads) if heads else found
 
 
 def _heads(run: RunFolder, shapes) -> dict[str, int]:
@@ -105,12 +98,7 @@ def _step(prefix: str | None, shapes) -> int:
 
 def inspect_saved_model(folder: str) -> dict:
     """Signatures with shapes, classes by head, warm-up requests and media of a SavedModel."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    path = os.path.join(folder, SAVED_MODEL_FILE)
-    with reading(path, 'export the model again'), tf.io.gfile.GFile(path, 'rb') as f:
-        model = saved_model_pb2.SavedModel.FromString(f.read())
-    graph = model.meta_graphs[0]
+    graph = read_saved_model(folder).meta_graphs[0]
     signatures = {
         name: {
             'inputs': {k: _spec(info) for k, info in sorted(signature.inputs.items())},

@@ -14,7 +14,7 @@ from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import check_sizes, damage_named
 from avmae_tf.data.locks import holds
 from avmae_tf.training import devices, visuals
-from avmae_tf.training.checkpoints import RunFolder, RunState, save_model, source_fingerprint
+from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
 from avmae_tf.training.saving import CheckpointManager
 from avmae_tf.training.tasks import Task
 from avmae_tf.training.trainer import Trainer
@@ -48,15 +48,12 @@ def train(
 
     Raises:
         Diverged: a loss or a weight is not finite.
-        ValueError: the folder is another run's, or shards or all checkpoints are damaged.
+        ValueError: the folder is another run's, or that of a finished run that learned by another
+            version of this program, or shards or all checkpoints are damaged.
     """
-    state = RunState(
-        config=task.config.model_dump(mode='json'),
-        dataset=task.dataset.fingerprint,
-        initial=initial,
-        source=source_fingerprint(),
-    )
-    if before := run_folder.open(state):
+    state = RunState.of(task.config, task.dataset, initial)
+    before = run_folder.open(state)
+    if before and before.finished:
         say(f'{task.name}: finished before, model in {run_folder.model}')
         return before.scalars
     check_sizes(folder, task.dataset, splits.USED)
@@ -125,6 +122,11 @@ def train(
         start = int(step.numpy())
         if manager.latest_checkpoint:
             say(f'{task.name}: resumed from step {start} of {trainer.num_steps}')
+            if before and before.learning_version != state.learning_version:
+                say(
+                    f'{task.name}: begun with learning version {before.learning_version}, goes on '
+                    f'with {state.learning_version}, which learns otherwise'
+                )
         run_folder.claim(state)
         trainer.read_from(start)
         controller.train_and_evaluate(

@@ -1,13 +1,12 @@
 """A training put together, for the command, the library and the pipeline alike."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 
 from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import RunFolder, run_key
+from avmae_tf.training.checkpoints import RunFolder, run_folder
 from avmae_tf.training.start import StartModels
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask, Task
 
@@ -28,11 +27,6 @@ class Training:
     records: str
     task: Task
     start: StartModels | None = None
-
-    @property
-    def key(self) -> str:
-        """Equal for equal settings, records and start."""
-        return f'{self.task.name}-{run_key(self.task.config, self.task.dataset, self._initial)}'
 
     @property
     def _initial(self) -> str:
@@ -67,7 +61,8 @@ class Training:
 
     def run_below(self, work_dir: str, run: RunSpec, **callbacks) -> Trained:
         """Trains in the folder below `work_dir` that is this training's alone."""
-        return self.run(os.path.join(work_dir, self.key), run, **callbacks)
+        there = run_folder(work_dir, self.task.config, self.task.dataset, self._initial)
+        return self.run(there.path, run, **callbacks)
 
 
 def pretraining(records: str, config: PretrainConfig) -> Training:

@@ -1,7 +1,5 @@
 """Finetuner: Examples and an AV-MAE to a served classifier, as `avmae finetune` trains it."""
 
-import os
-
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model
@@ -11,7 +9,7 @@ from avmae_tf import console
 from avmae_tf.config import FinetuneConfig, RunSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import RunFolder, load_model, model_fingerprint, run_key
+from avmae_tf.training.checkpoints import load_model, model_fingerprint, run_folder
 from avmae_tf.training.export import export_saved_model
 from avmae_tf.training.tasks import FinetuneTask
 from avmae_tf.training.warm_start import warm_start
@@ -26,7 +24,7 @@ def Finetuner(
     run: Parameter[str],
     name: Parameter[str],
     work_dir: Parameter[str],
-    source: Parameter[str],
+    learning_version: Parameter[int],
 ) -> None:
     """Trains on the split `train` and leaves a SavedModel in the Model artifact.
 
@@ -38,15 +36,14 @@ def Finetuner(
         run: A RunSpec as JSON.
         name: Name of the served model, for its warm-up requests.
         work_dir: Stable folder for checkpoints and logs; a killed run goes on there.
-        source: Fingerprint of the code; part of the cache key alone.
+        learning_version: Part of the cache key alone.
     """
-    del source
+    del learning_version
     finetune = FinetuneConfig.from_json(config)
     dataset = load_dataset(examples.uri)
     initial = path_utils.serving_model_dir(pretrained.uri)
     fingerprint = model_fingerprint(initial)
-    key = run_key(finetune, dataset, fingerprint)
-    folder = RunFolder(os.path.join(work_dir, f'finetune-{key}'))
+    folder = run_folder(work_dir, finetune, dataset, fingerprint)
     with console.progress('finetune', 'steps') as report:
         scalars = loop.train(
             FinetuneTask(finetune, dataset),

@@ -1,7 +1,5 @@
 """Pretrainer: Examples to an AV-MAE, as `avmae pretrain` trains it."""
 
-import os
-
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model
@@ -11,7 +9,7 @@ from avmae_tf import console
 from avmae_tf.config import PretrainConfig, RunSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import RunFolder, run_key
+from avmae_tf.training.checkpoints import run_folder
 from avmae_tf.training.tasks import PretrainTask
 
 
@@ -22,7 +20,7 @@ def Pretrainer(
     config: Parameter[str],
     run: Parameter[str],
     work_dir: Parameter[str],
-    source: Parameter[str],
+    learning_version: Parameter[int],
 ) -> None:
     """Trains on the split `train` and leaves the model folder in the Model artifact.
 
@@ -32,12 +30,12 @@ def Pretrainer(
         config: A PretrainConfig as JSON.
         run: A RunSpec as JSON.
         work_dir: Stable folder for checkpoints and logs; a killed run goes on there.
-        source: Fingerprint of the code; part of the cache key alone.
+        learning_version: Part of the cache key alone.
     """
-    del source
+    del learning_version
     pretrain = PretrainConfig.from_json(config)
     dataset = load_dataset(examples.uri)
-    folder = RunFolder(os.path.join(work_dir, f'pretrain-{run_key(pretrain, dataset)}'))
+    folder = run_folder(work_dir, pretrain, dataset)
     with console.progress('pretrain', 'steps') as report:
         scalars = loop.train(
             PretrainTask(pretrain, dataset),

@@ -7,30 +7,8 @@ from tfx.proto import example_gen_pb2
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.splits import USED
-from avmae_tf.data import examples
-from avmae_tf.storage import fingerprint
-from beam_jobs import (
-    audio_runs,
-    audio_track,
-    channels,
-    clip,
-    container,
-    formats,
-    joins,
-    jpegs,
-    video_to_examples,
-    video_track,
-)
-from beam_jobs import media as media_files
+from avmae_tf.versions import CONVERSION_VERSION
 from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
-
-
-def _source_fingerprint() -> str:
-    """A hash of the code that decides what is in a record: decoding and writing it."""
-    files = (media_files, container, formats, joins)
-    tracks = (video_track, jpegs, audio_track, audio_runs, channels)
-    records = (clip, video_to_examples, examples)
-    return fingerprint(str(m.__file__) for m in (*files, *tracks, *records))
 
 
 class VideoExampleGen(FileBasedExampleGen):
@@ -41,7 +19,7 @@ class VideoExampleGen(FileBasedExampleGen):
     are set aside, counted in the artifact's properties, and listed in its `set_aside.csv`.
 
     Args:
-        manifest: Folder of `rows.csv` and `heads.json` (`beam_jobs.manifests`).
+        manifest: Folder of a manifest (`beam_jobs.manifests`).
         media: What a record keeps of a clip.
         work_dir: Stable folder; a killed conversion goes on there.
         num_shards: Shards of the largest split; by size if None.
@@ -66,7 +44,7 @@ class VideoExampleGen(FileBasedExampleGen):
         options[LIMITS] = limits.to_json()
         options[WORK_DIR] = work_dir
         options[NUM_SHARDS] = num_shards or 0
-        options['source'] = _source_fingerprint()  # part of the cache key alone
+        options['conversion_version'] = CONVERSION_VERSION  # part of the cache key alone
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(options)
         every_file = example_gen_pb2.Input.Split(name='manifest', pattern='*')

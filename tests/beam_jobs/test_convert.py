@@ -247,7 +247,7 @@ def test_a_folder_of_another_job_is_refused(clips, records):
 
 def test_a_folder_whose_claim_is_damaged_is_refused_by_name(clips, tmp_path):
     (tmp_path / 'job.json').write_bytes(b'{"fing\xe9')
-    with pytest.raises(ValueError, match=rf'{tmp_path}: holds records of other videos'):
+    with pytest.raises(ValueError, match=rf'{tmp_path}/job.json: is damaged or of another version'):
         convert(build_manifest(str(clips.parent), str(clips)), str(tmp_path), MEDIA)
 
 

@@ -51,8 +51,8 @@ def test_a_damaged_model_is_named(model, tmp_path, name, how):
 
 
 @pytest.mark.parametrize('how', CONTENTS)
-def test_a_damaged_description_of_a_run_is_named(tmp_path, how):
-    state = RunState(config={}, dataset='a', source='b')
+def test_a_damaged_description_of_a_run_is_named(pretrain_config, tmp_path, how):
+    state = RunState(pretrain=pretrain_config, dataset='a', learning_version=1)
     (tmp_path / 'run.json').write_bytes(CONTENTS[how](state.to_json().encode()))
     text = refused(lambda: RunFolder(str(tmp_path)).open(state))
     assert text.startswith(f'{tmp_path}/run.json: is damaged or of another version (')

@@ -86,7 +86,7 @@ def test_a_run_is_as_far_as_its_last_checkpoint(records, dataset, pretrain_confi
 
 def test_an_unfinished_run_is_told_by_its_settings(finetune_config, tmp_path):
     folder = RunFolder(str(tmp_path / 'run'))
-    state = RunState(config=finetune_config.model_dump(mode='json'), dataset='d', source='s')
+    state = RunState(finetune=finetune_config, dataset='d', learning_version=1)
     folder.claim(state)
     assert is_run(folder.path)
     found = inspect_run(folder.path)

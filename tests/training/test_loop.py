@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.config import RunSpec
-from avmae_tf.training import devices, loop
+from avmae_tf.training import checkpoints, devices, loop
 from avmae_tf.training.checkpoints import (
     RunFolder,
     RunState,
     describe_model,
     load_model,
-    run_key,
+    run_folder,
 )
 from avmae_tf.training.saving import checkpoints_in, fault_of
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
@@ -117,20 +117,47 @@ def test_a_run_that_could_not_start_claims_no_folder(records, dataset, finetune_
     assert not os.path.exists(tmp_path / 'run.json')
 
 
-def test_changed_code_repeats_a_finished_run_but_resumes_an_unfinished_one(tmp_path):
+def test_no_version_deletes_a_finished_run_and_an_unfinished_one_goes_on(
+    pretrain_config, dataset, tmp_path
+):
     folder = RunFolder(str(tmp_path))
-    old = RunState(config={}, dataset='d', source='old')
-    new = old.replace(source='new')
-    assert not folder.open(old)
-    (tmp_path / 'checkpoints').mkdir()
-    assert not folder.open(new) and (tmp_path / 'checkpoints').exists()
+    old = RunState.of(pretrain_config, dataset)
+    new = old.replace(learning_version=old.learning_version + 1)
+    assert folder.open(old) is None
+    folder.claim(old)
+    assert not folder.open(old).finished and not folder.open(new).finished
     weights = tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / 'model/weights'))
     (tmp_path / 'model/model.json').touch()
     folder.finish(old, {'loss': 0.5})
-    assert folder.open(old).scalars == {'loss': 0.5}
+    assert folder.open(old).finished and folder.open(old).scalars == {'loss': 0.5}
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(ValueError) as refusal:
+        folder.open(new)
+    (line,) = str(refusal.value).splitlines()
+    assert 'holds a finished run of learning version 1, and this program has 2' in line
+    assert f'use the model in {tmp_path}/model as it is, or give another folder' in line
+    assert sorted(tmp_path.rglob('*')) == before
     os.truncate(f'{weights}.index', 10)
-    assert not folder.open(old) and (tmp_path / 'checkpoints').exists()  # makes the model again
-    assert not folder.open(new) and not (tmp_path / 'checkpoints').exists()
+    assert not folder.open(old).finished  # makes the model again
+
+
+def test_a_pipeline_finds_its_runs_whatever_named_them_and_trains_anew_beside_a_finished_one(
+    pretrain_config, dataset, tmp_path, monkeypatch
+):
+    state = RunState.of(pretrain_config, dataset)
+    RunFolder(str(tmp_path / 'pretrain-0')).claim(state.replace(dataset='other'))
+    RunFolder(str(tmp_path / 'pretrain-1')).claim(state)
+    RunFolder(str(tmp_path / 'finetune-0')).claim(state)
+    (tmp_path / 'pretrain-00').mkdir()
+    (tmp_path / 'pretrain-00/run.json').write_text('damaged')
+
+    def place(**start) -> str:
+        return os.path.basename(run_folder(str(tmp_path), pretrain_config, dataset, **start).path)
+
+    assert place() == 'pretrain-1'
+    assert place(initial='model') not in os.listdir(tmp_path)
+    monkeypatch.setattr(checkpoints, 'LEARNING_VERSION', state.learning_version + 1)
+    assert place() not in os.listdir(tmp_path)
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(records, dataset, pretrain_config, tmp_path):
@@ -226,14 +253,17 @@ def test_batches_that_do_not_divide_are_refused(records, dataset, pretrain_confi
         )  # fmt: skip
 
 
-def test_runs_are_told_apart_by_settings_data_and_initial_model(pretrain_config, dataset):
-    keys = {
-        run_key(pretrain_config, dataset),
-        run_key(pretrain_config.replace(seed=1), dataset),
-        run_key(pretrain_config, dataset.replace(fingerprint='other')),
-        run_key(pretrain_config, dataset, 'model'),
-    }
-    assert len(keys) == 4
+def test_runs_are_told_apart_by_settings_data_initial_model_and_learning(pretrain_config, dataset):
+    state = RunState.of(pretrain_config, dataset)
+    others = [
+        (['seed'], RunState.of(pretrain_config.replace(seed=1), dataset)),
+        (['dataset'], RunState.of(pretrain_config, dataset.replace(fingerprint='other'))),
+        (['initial'], RunState.of(pretrain_config, dataset, 'model')),
+        ([], state.replace(learning_version=99)),
+    ]
+    assert [state.differences(other) for _, other in others] == [names for names, _ in others]
+    assert len({s.key for s in (state, RunState.of(pretrain_config, dataset))}) == 1
+    assert len({s.key for s in (state, *(other for _, other in others))}) == 5
 
 
 def test_finetuning_starts_from_the_pretrained_encoder_and_learns(

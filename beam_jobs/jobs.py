@@ -1,0 +1,122 @@
+"""What a folder of records is the work of: `job.json`, and whether the work is done."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from avmae_tf.config import MediaSpec
+from avmae_tf.config.descriptions import Description
+from avmae_tf.config.migrations import JOB_FILE
+from avmae_tf.data.dataset import check_sizes, load_dataset
+from avmae_tf.storage import check_folder, exists, read_settings, short_hash, write_text
+from avmae_tf.versions import CONVERSION_VERSION
+from beam_jobs.manifests import Manifest
+from beam_jobs.shards import Job, ShardPlan
+from beam_jobs.summary import Summary, read_summary
+
+_MEDIA_OF_VERSION_1 = 'frames_per_second jpeg_quality min_seconds required shorter_side_px'.split()
+
+
+class JobDescription(Description):
+    """What `job.json` says: of which clips and settings the records in its folder are."""
+
+    FILE: ClassVar[str] = JOB_FILE
+    fingerprint: str  # what the shards of this folder call their job
+    shards: tuple[str, ...]
+    conversion_version: int = 1
+    manifest: str | None = None  # version 1 has these three in its fingerprint alone
+    media: MediaSpec | None = None
+    record_format: str | None = None
+
+    def is_of(self, other: 'JobDescription', manifest: Manifest) -> bool:
+        """Whether it is the same job as `other`, that of `manifest`, whatever version wrote it."""
+        for name in ('shards', 'conversion_version'):
+            if getattr(self, name) != getattr(other, name):
+                return False
+        if self.media is None:
+            return self.fingerprint in other._fingerprints_of_version_1(manifest)
+        return (self.manifest, self.media, self.record_format) == (
+            *(other.manifest, other.media, other.record_format),
+        )
+
+    def _fingerprints_of_version_1(self, manifest: Manifest) -> set[str]:
+        """What version 1 called this job; its first commits named files with their folder."""
+        media = self.media or MediaSpec()
+        settings = media.model_dump(mode='json', include=set(_MEDIA_OF_VERSION_1))
+        if MediaSpec.model_validate(settings) != media:
+            return set()  # it could not have had such settings
+        text = f'{json.dumps(settings, sort_keys=True)}\n{self.record_format}'
+        rows = (
+            dataclasses.replace(row, path=os.path.join(manifest.videos, row.path))
+            for row in manifest.rows
+        )
+        return {
+            short_hash([f'{m.fingerprint}\n{text}'.encode()])
+            for m in (manifest, dataclasses.replace(manifest, rows=tuple(rows)))
+        }
+
+
+def describe_job(job: Job, plans: Iterable[ShardPlan]) -> JobDescription:
+    return JobDescription(
+        fingerprint=job.fingerprint,
+        shards=tuple(plan.path for plan in plans),
+        conversion_version=CONVERSION_VERSION,
+        manifest=job.manifest,
+        media=job.media,
+        record_format=job.record_format,
+    )
+
+
+def job_in(folder: str) -> JobDescription | None:
+    """Whose records `folder` holds; None if it is nobody's.
+
+    Raises:
+        ValueError: its description is damaged, or of a later version.
+    """
+    path = os.path.join(folder, JOB_FILE)
+    if not exists(path):
+        return None
+    return read_settings(path, JobDescription, 'give another folder, or delete this one')
+
+
+def claim(out: str, job: JobDescription, manifest: Manifest) -> JobDescription:
+    """Makes `out` the folder of a job, or finds that it is; returns what it calls the job.
+
+    Raises:
+        ValueError: it is another job's, or a file.
+    """
+    check_folder(out)
+    before = job_in(out)
+    if before is None:
+        write_text(os.path.join(out, JOB_FILE), job.to_json())
+        return job
+    if not before.is_of(job, manifest):
+        raise ValueError(
+            f'{out}: holds records of other videos, annotations or settings, or of another '
+            'version of the conversion; give another folder, or delete this one'
+        )
+    return before
+
+
+def folders_of(job: JobDescription, manifest: Manifest, folders: Iterable[str]) -> Iterator[str]:
+    """Those of `folders` that hold work of this job, done or not, whatever version began it."""
+    for folder in folders:
+        found = None
+        with contextlib.suppress(ValueError):  # what it was nobody can say: it is left alone
+            found = job_in(folder)
+        if found and found.is_of(job, manifest):
+            yield folder
+
+
+def done(folder: str) -> Summary | None:
+    """What was done, if all records of the job in `folder` are there; None while some are not."""
+    try:
+        dataset = load_dataset(folder)
+        held = [s for s, shards in dataset.splits.items() if any(x.num_examples for x in shards)]
+        check_sizes(folder, dataset, held)
+        return read_summary(folder)
+    except ValueError:
+        return None
