@@ -2,44 +2,19 @@
 
 import csv
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from command import BIN, SETTINGS, avmae, run_pipeline, versions
 
 from avmae_tf.data import synthetic
 
 pytestmark = pytest.mark.slow
-BIN = Path(sys.executable).parent
-
-SETTINGS = """
-name: small
-root: .
-data: {videos: clips, annotations: clips/annotations.csv, media: {shorter_side_px: 64}}
-pretrain: {recipe: demo, schedule: {epochs: 3, warmup_epochs: 0.5}}
-finetune: {recipe: demo, schedule: {epochs: EPOCHS, warmup_epochs: 0.5}}
-gate: {min_top1: GATE, max_loss_of_top1: null}
-run: {steps_per_loop: 4, checkpoint_every_loops: 1}
-"""
-
-
-def avmae(*arguments, **options):
-    return subprocess.run(
-        [BIN / 'avmae', *map(str, arguments)], capture_output=True, text=True, **options
-    )
-
-
-def run_pipeline(folder: Path, *, gate=0.01, epochs=2):
-    path = folder / 'pipeline.yaml'
-    path.write_text(SETTINGS.replace('GATE', str(gate)).replace('EPOCHS', str(epochs)))
-    return avmae('pipeline', 'run', '--config', path)
 
 
 def stages(done) -> dict[str, str]:
@@ -51,11 +26,6 @@ def stages(done) -> dict[str, str]:
         elif node:
             said[node] = line.strip()
     return said
-
-
-def versions(folder: Path) -> list[str]:
-    serving = folder / 'serving/small'
-    return sorted(os.listdir(serving)) if serving.exists() else []
 
 
 @pytest.fixture(scope='module')
@@ -192,45 +162,6 @@ def test_nouns_and_verbs_go_the_same_way(tmp_path):
     clip = tmp_path / 'videos/P01_0.mp4'
     named = avmae('predict', '--model', tmp_path / 'serving/small', clip).stdout.splitlines()
     assert [line.split()[1] for line in named] == ['noun:', 'verb:', 'action:']
-
-
-def test_a_killed_pretraining_ends_as_an_undisturbed_one_and_its_curve_has_no_gap(folder, tmp_path):
-    from avmae_tf.cli import figures
-    from avmae_tf.training.checkpoints import load_model
-
-    examples = next((folder / 'pipeline/VideoExampleGen/examples').iterdir())
-
-    def arguments_of(run):
-        return (
-            'pretrain', '--data', examples, '--workdir', tmp_path / run,
-            '--set', 'schedule.epochs=100', '--set', 'schedule.batch_size=32',
-        )  # fmt: skip
-
-    arguments = arguments_of('run')
-    process = subprocess.Popen(
-        [BIN / 'avmae', *map(str, arguments)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    checkpoints = tmp_path / 'run/checkpoints'
-    deadline = time.monotonic() + 300
-    while not list(checkpoints.glob('*.index')):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(random.uniform(0.0, 8.0))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-    done = avmae(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert 'pretrain: resumed from step ' in done.stderr
-    resumed = int(done.stderr.split('resumed from step ')[1].split()[0])
-    assert 0 < resumed < 200
-    steps = list(figures.scalars(str(tmp_path / 'run/logs/train'))['loss'])
-    assert steps == list(range(50, 201, 50))
-
-    assert avmae(*arguments_of('undisturbed')).returncode == 0
-    models = [load_model(str(tmp_path / run / 'model')) for run in ('run', 'undisturbed')]
-    for a, b in zip(*(model.variables for model in models), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_the_demo_learns_and_is_cached_the_second_time(tmp_path):
