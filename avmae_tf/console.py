@@ -1,4 +1,4 @@
-"""What the user sees: quiet imports, lines, tables, progress, and nothing else unasked.
+"""All that the user sees: lines, tables, progress, and imports that stay quiet.
 
 Names of files and labels are whatever somebody called them, so that every line and cell goes
 through `escaped` here: a terminal obeys control characters.
@@ -37,7 +37,7 @@ def quiet():
     os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     warnings.filterwarnings('ignore')
-    logging.raiseExceptions = False  # a log that cannot be written is no news on a full disk
+    logging.raiseExceptions = False  # no note for each line of a log on a full disk
     for name in ('absl', 'tensorflow'):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # errors are raised, too

@@ -68,7 +68,7 @@ class Predictor:
         One head       {'clip', 'scores': [[label, score], ...]}, the best `top` of them
         several heads  {'clip', 'noun_scores': ..., 'verb_scores': ..., 'action_scores': ...};
                        an action is the verb, a space, and the noun
-        events         {'clip', 'events': [[first second, end, label], ...]}: runs of seconds
+        events         {'clip', 'events': [[first second, end, label], ...]}: spans of seconds
         """
         return self._answer(path, lambda clip: self._found(clip, top))
 
@@ -130,7 +130,7 @@ class Predictor:
         return {key: value.numpy() for key, value in answer.items()}
 
     def _events(self, clip: Clip) -> list[list]:
-        """Runs of seconds of one class: the model sees ten seconds at a time, the last ones last.
+        """Spans of seconds of one class: the model sees ten seconds at a time, the last ones last.
 
         A clip shorter than that goes round, and the seconds of its second round are left out.
         """
@@ -140,7 +140,7 @@ class Predictor:
             start = max(min(start, seconds - EVENT_SECONDS), 0)
             scores = self._call(CLIP_SIGNATURE, clip, start, start + EVENT_SECONDS)['scores'][0]
             classes += scores.argmax(axis=-1)[len(classes) - start :].tolist()
-        return runs([self.heads[EVENT][index] for index in classes[:seconds]])
+        return spans([self.heads[EVENT][index] for index in classes[:seconds]])
 
 
 def best_classes(scores: np.ndarray, classes: tuple[str, ...], top: int) -> list[list]:
@@ -148,8 +148,8 @@ def best_classes(scores: np.ndarray, classes: tuple[str, ...], top: int) -> list
     return [[classes[i], float(scores[i])] for i in scores.argsort()[::-1][:top]]
 
 
-def runs(labels: list[str]) -> list[list]:
-    """Labels of seconds [S] as [first second, end, label] of every run of equal ones."""
+def spans(labels: list[str]) -> list[list]:
+    """Labels of seconds [S] as [first second, end, label] of every span of equal ones."""
     found, second = [], 0
     for label, equal in itertools.groupby(labels):
         end = second + len(list(equal))

@@ -1,6 +1,6 @@
-"""Files here or in a bucket (`scheme://...`), written whole or not at all.
+"""Files on this machine or in a bucket (`scheme://...`), written whole or not at all.
 
-TensorFlow is imported for buckets alone, so that planning a conversion stays light.
+TensorFlow is imported for buckets alone, so that listing the clips of a data set stays light.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def path_in(file: str, path: str) -> str:
 
 
 def to_bytes(text: str) -> bytes:
-    """UTF-8; what is a file's name, or holds one, to the bytes that it has on the disk."""
+    """A text as UTF-8; the name of a file as the bytes that it has on the disk."""
     return text.encode('utf-8', NAME_ERRORS)
 
 
@@ -68,6 +68,7 @@ def open_text(path: str, errors: str = 'strict') -> TextIO:
 
 
 def exists(path: str) -> bool:
+    """Whether there is a file or folder at `path`."""
     if is_remote(path):
         import tensorflow as tf
 
@@ -76,6 +77,7 @@ def exists(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
+    """Whether there is a folder at `path`."""
     if is_remote(path):
         import tensorflow as tf
 

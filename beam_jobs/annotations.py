@@ -1,4 +1,4 @@
-"""What a data set publishes, read as it is: the interface that the modules of data sets fill."""
+"""Annotations of a data set as published, and helpers to read their files."""
 
 import contextlib
 import csv
@@ -60,7 +60,7 @@ def file_in(source: str | None, *names: str) -> str:
 
 
 def optional_file(folder: str | None, *names: str) -> str | None:
-    """The file of the first of those names in a folder, or None."""
+    """The file of the first of those names that is in `folder`, or None."""
     paths = [os.path.join(folder, name) for name in names] if folder else []
     return next(filter(exists, paths), None)
 

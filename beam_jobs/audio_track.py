@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, MediaSpec
-from beam_jobs.audio_runs import MAX_FRAMES_OFF, Runs, TimeLine, num_samples
+from beam_jobs.audio_pieces import MAX_FRAMES_OFF, Pieces, TimeLine, num_samples
 from beam_jobs.container import Media, open_media, seeks
 from beam_jobs.reasons import SECOND_US
 
@@ -85,15 +85,15 @@ def _frames(
 def _read(
     media: Media, stream: av.AudioStream, packets: Iterator[av.Packet], time_line: TimeLine
 ) -> Sound:
-    runs, num_beyond = Runs(time_line), 0
+    pieces, num_beyond = Pieces(time_line), 0
     for time_us, frame in _frames(media, stream, packets, time_line):
-        time_us = runs.end_us if time_us is None else time_us
+        time_us = pieces.end_us if time_us is None else time_us
         # One frame may be beyond the end by error.
         num_beyond = num_beyond + 1 if time_us > time_line.end_us + PREROLL_US else 0
         if num_beyond > MAX_FRAMES_OFF:
             break
-        runs.add(time_us, frame)
-    runs.close()
+        pieces.add(time_us, frame)
+    pieces.close()
     samples, valid = time_line.lay_out()
     return Sound(
         samples=samples,

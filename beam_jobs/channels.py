@@ -50,7 +50,7 @@ def with_samples(frame: av.AudioFrame, samples: np.ndarray) -> av.AudioFrame:
 def in_order(frame: av.AudioFrame, order: list[int]) -> av.AudioFrame:
     """The frame with its channels where its layout says they are."""
     if frame.layout.nb_channels != len(order):
-        return frame  # the decoder knew better
+        return frame  # the decoder found other channels than the header names
     frame = packed(frame)
     samples = frame.to_ndarray()
     if frame.format.is_planar:

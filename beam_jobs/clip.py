@@ -17,7 +17,7 @@ SILENT_RMS = 3e-4  # -70 dB; a mono mix of anti-phase stereo is below it
 
 
 class Status(str, enum.Enum):
-    """What to know about a clip that is usable nevertheless."""
+    """Flaws of a clip that is used all the same."""
 
     NO_VIDEO = 'no_video'  # there is none, and it is not required
     NO_AUDIO = 'no_audio'

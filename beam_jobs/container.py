@@ -103,6 +103,7 @@ class Media:
 
     @property
     def can_seek(self) -> bool:
+        """Whether times after a seek are those of the file."""
         return self.container.format.name in SEEKABLE and not self.offsets
 
     @property
@@ -121,7 +122,7 @@ class Media:
         return self.length_us if self.can_seek and self.container.format.name != MPEGTS else None
 
     def stream(self, modality: str) -> Stream | None:
-        """The one to use: marked as default, else the first; cover art is no video."""
+        """The stream to use: marked as default, else the first; cover art is no video."""
         picture = Disposition.attached_pic | Disposition.timed_thumbnails
         kinds = self.container.streams
         usable = [
@@ -161,7 +162,7 @@ class Media:
         return lambda timestamp: round(timestamp * tick_us / parts) - origin_us
 
     def ends_before(self, time_us: float) -> bool:
-        """By the length, or, of a live recording without one, by its packets."""
+        """Whether the file ends before a time: by its length or, without one, by its packets."""
         if self.length_us is not None:
             return self.length_us < time_us
         stream = self.streams[0]

@@ -22,10 +22,9 @@ import tensorflow as tf
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.migrations import JOB_FILE, REPORT_FILE
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
-from avmae_tf.data.examples import EXAMPLE
 from avmae_tf.data.locks import holds
 from avmae_tf.storage import is_remote, short_hash, write_text, written
-from beam_jobs import video_to_examples
+from beam_jobs import video_to_records
 from beam_jobs.jobs import claim, describe_job, done
 from beam_jobs.manifest_report import report_of
 from beam_jobs.manifests import Manifest
@@ -43,9 +42,9 @@ from beam_jobs.shards import (
     write_tasks,
 )
 from beam_jobs.summary import NOTED_FILE, NUM_NAMED, SET_ASIDE_FILE, Summary
-from beam_jobs.video_to_examples import VideoToExamples
+from beam_jobs.video_to_records import VideoToRecords
 
-PLAN_FILE = 'plan.json'
+MANIFEST_REPORT_FILE = 'plan.json'
 POLL_SECONDS, REMOTE_POLL_SECONDS = 0.2, 5.0
 
 Progress = Callable[[int, int], None]  # clips done, clips in all
@@ -77,15 +76,15 @@ def convert(
         return summary
     job = dataclasses.replace(job, fingerprint=claimed.fingerprint)
     _clear(os.path.join(out, WORK))
-    write_text(os.path.join(out, PLAN_FILE), report_of(manifest).to_json())
+    write_text(os.path.join(out, MANIFEST_REPORT_FILE), report_of(manifest).to_json())
     tasks = write_tasks(out, plans, job)
     with _watched(out, plans, progress), make_pipeline() as pipeline:
-        _ = pipeline | beam.Create(tasks) | VideoToExamples(out, job)
+        _ = pipeline | beam.Create(tasks) | VideoToRecords(out, job)
     return _conclude(out, plans, job)
 
 
 def _clear(work: str) -> None:
-    """Removes what is there of shards whose making was killed."""
+    """Removes half-written shards of killed jobs."""
     if tf.io.gfile.exists(work):
         tf.io.gfile.rmtree(work)
 
@@ -100,7 +99,7 @@ class _watched:
         self.thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> None:
-        video_to_examples.rows_done.clear()
+        video_to_records.rows_done.clear()
         self.thread.start()
 
     def __exit__(self, *error: object) -> None:
@@ -116,7 +115,7 @@ class _watched:
             listed = tf.io.gfile.listdir(reports) if tf.io.gfile.exists(reports) else []
             finished, done = set(listed), 0
             for plan in self.plans:
-                rows = video_to_examples.rows_done[plan.path]
+                rows = video_to_records.rows_done[plan.path]
                 done += len(plan.rows) if os.path.basename(plan.report_path) in finished else rows
             self.progress(done, self.total)
 
@@ -135,7 +134,7 @@ def _table(path: str, fields: tuple[str, ...]) -> Iterator[csv.DictWriter]:
 
 
 def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
-    """Puts the reports of all shards together; the description of the records comes last."""
+    """Puts the reports of all shards together; writes `dataset.json` last."""
     splits: dict[str, list[Shard]] = collections.defaultdict(list)
     first: list[dict] = []
     contents = [job.media.to_json(), json.dumps(job.heads)]

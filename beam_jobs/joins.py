@@ -24,12 +24,12 @@ Offsets = dict[int, list[tuple[int, int]]]  # by stream: from which of its packe
 
 
 @dataclasses.dataclass
-class Run:
+class Piece:
     """Packets of one stream whose times go on from each other."""
 
     stream: int
-    first: int  # of its stream's packets
-    at: int  # of the file's packets
+    first: int  # number of its first packet in the stream
+    at: int  # number of that packet in the file
     start_us: int
     last_us: int
     duration_us: int = 0
@@ -45,12 +45,14 @@ class Run:
         return self.last_us + self.duration_us + self.offset_us
 
     def continues(self, time_us: int) -> bool:
+        """Whether a packet of that time may follow."""
         if -BACK_US <= time_us - self.last_us <= JUMP_US:
             return True
         # Or those just before were ahead of their time.
         return any(0 < time_us - recent_us < AHEAD_US for recent_us in self.recent_us)
 
     def add(self, at: int, time_us: int, duration_us: int) -> None:
+        """Adds the packet at a place of the file."""
         self.duration_us = duration_us or max(0, time_us - self.last_us)
         self.last_us, self.last_at, self.count = time_us, at, self.count + 1
         self.recent_us = [*self.recent_us[1 - MIN_PACKETS :], time_us]
@@ -76,57 +78,59 @@ def find_offsets(packets: Iterable[tuple[int, int | None, int]]) -> tuple[Offset
 
     A packet is (stream, decoding time, duration). Streams without a join have no offsets.
     """
-    runs = _runs(packets)
+    pieces = _pieces(packets)
     offsets: Offsets = {}
     newest = 0
-    ahead: dict[int, Run] = {}  # by stream: its last run so far
-    for run in sorted(runs, key=lambda run: run.at):
-        before = ahead.get(run.stream)
-        reached_us = max((other.reached_us(run.at) for other in ahead.values()), default=0)
-        ahead[run.stream] = run
-        run.offset_us = newest
+    ahead: dict[int, Piece] = {}  # by stream: its last piece so far
+    for piece in sorted(pieces, key=lambda piece: piece.at):
+        before = ahead.get(piece.stream)
+        reached_us = max((other.reached_us(piece.at) for other in ahead.values()), default=0)
+        ahead[piece.stream] = piece
+        piece.offset_us = newest
         if before is not None:
-            start_us = run.start_us + newest
+            start_us = piece.start_us + newest
             gap_us = start_us - before.end_us
-            others = [other for other in runs if other.stream != run.stream]
+            others = [other for other in pieces if other.stream != piece.stream]
             went_through = (  # a join after another stream
                 newest != before.offset_us
                 and abs(gap_us) <= SKEW_US
                 and reached_us - start_us <= LAG_US
             )
-            is_hole = gap_us > 0 and any(other.is_near(run.at, run.start_us) for other in others)
+            is_hole = gap_us > 0 and any(
+                other.is_near(piece.at, piece.start_us) for other in others
+            )
             if not (went_through or is_hole):
                 # A recording may lack this stream, or go on without it.
                 missing_us = reached_us - before.end_us
                 end_us = reached_us if missing_us > LAG_US else before.end_us
-                newest = run.offset_us = newest - start_us + end_us
-        if run.offset_us or run.stream in offsets:
-            offsets.setdefault(run.stream, []).append((run.first, run.offset_us))
-    return offsets, max((run.end_us for run in runs), default=None)
+                newest = piece.offset_us = newest - start_us + end_us
+        if piece.offset_us or piece.stream in offsets:
+            offsets.setdefault(piece.stream, []).append((piece.first, piece.offset_us))
+    return offsets, max((piece.end_us for piece in pieces), default=None)
 
 
-def _runs(packets: Iterable[tuple[int, int | None, int]]) -> list[Run]:
-    """Runs of every stream that hold together, wrong times left out."""
-    done: dict[int, list[Run]] = {}
+def _pieces(packets: Iterable[tuple[int, int | None, int]]) -> list[Piece]:
+    """Pieces of every stream that hold together, wrong times left out."""
+    done: dict[int, list[Piece]] = {}
     counts: dict[int, int] = {}
     for at, (stream, time_us, duration_us) in enumerate(packets):
         first = counts[stream] = counts.get(stream, -1) + 1
         if time_us is None:
             continue
-        runs = done.setdefault(stream, [])
-        if len(runs) > 1 and runs[-1].count < MIN_PACKETS and runs[-2].continues(time_us):
-            runs.pop()  # its times were wrong
-        if runs and runs[-1].continues(time_us):
-            runs[-1].add(at, time_us, duration_us)
+        pieces = done.setdefault(stream, [])
+        if len(pieces) > 1 and pieces[-1].count < MIN_PACKETS and pieces[-2].continues(time_us):
+            pieces.pop()  # its times were wrong
+        if pieces and pieces[-1].continues(time_us):
+            pieces[-1].add(at, time_us, duration_us)
             continue
-        if runs and runs[-1].count < MIN_PACKETS:
-            runs.pop()
-        runs.append(Run(stream, first, at, time_us, time_us, duration_us))
+        if pieces and pieces[-1].count < MIN_PACKETS:
+            pieces.pop()
+        pieces.append(Piece(stream, first, at, time_us, time_us, duration_us))
     return [
-        run
-        for runs in done.values()
-        for number, run in enumerate(runs)
-        if run.count >= MIN_PACKETS or number == 0
+        piece
+        for pieces in done.values()
+        for number, piece in enumerate(pieces)
+        if piece.count >= MIN_PACKETS or number == 0
     ]
 
 

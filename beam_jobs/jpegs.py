@@ -60,6 +60,7 @@ class JpegEncoder:
         self._jpegs: dict[tuple[int, int], bytes] = {}
 
     def jpeg(self, frame: av.VideoFrame, size: tuple[int, int]) -> bytes:
+        """The frame at that size (height, width), upright."""
         if frame is not self._frame:
             self._frame, self._jpegs = frame, {}
         if size not in self._jpegs:

@@ -1,4 +1,4 @@
-"""Labels of annotation files to classes, whatever their spelling."""
+"""Matches labels of annotation files to classes, however they are spelled."""
 
 import difflib
 import functools
@@ -11,14 +11,14 @@ _QUOTES = ((r'[\x{2018}-\x{201B}\x{2032}]', "'"), (r'[\x{201C}-\x{201F}\x{2033}]
 
 
 @functools.cache
-def normalise(text: str) -> str:
+def fold_spelling(text: str) -> str:
     """The text without what spellings differ in: Unicode form, case, accents, quotes, spaces."""
     if not text.isascii():
-        text = _normalise_unicode(text)
+        text = _fold_unicode(text)
     return ' '.join(text.casefold().split())
 
 
-def _normalise_unicode(text: str) -> str:
+def _fold_unicode(text: str) -> str:
     import tensorflow as tf
     import tensorflow_text as text_ops
 
@@ -37,7 +37,7 @@ class Classes:
         self.head, self.published = head, tuple(published)
         self._by_text: dict[str, str] = {}
         for name in self.published:
-            if (other := self._by_text.setdefault(normalise(name), name)) != name:
+            if (other := self._by_text.setdefault(fold_spelling(name), name)) != name:
                 raise ValueError(f'classes of {head!r} must differ, got {other!r} and {name!r}')
 
     def match(self, label: str) -> str:
@@ -46,7 +46,7 @@ class Classes:
         Raises:
             ValueError: none of the published classes; it names the nearest ones.
         """
-        text = normalise(label)
+        text = fold_spelling(label)
         if not text or LABEL_SEPARATOR in label:
             raise ValueError(
                 f'a label must be some text without {LABEL_SEPARATOR!r}, got {label!r}'
@@ -88,4 +88,5 @@ class Matcher:
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
+        """Classes of each head that has any, in the order of their indices."""
         return {head: classes.names for head, classes in self.heads.items() if classes.names}

@@ -194,6 +194,7 @@ def _sounds_skipped(index: VideoIndex) -> str:
 
 
 def read_subset(path: str) -> frozenset[str]:
+    """The video ids in a file, one a line."""
     with open_annotations(path) as lines:
         ids = frozenset(filter(None, map(str.strip, lines)))
     if not ids:

@@ -9,7 +9,7 @@ from avmae_tf.config.splits import TRAIN
 from avmae_tf.storage import to_unicode
 from beam_jobs.manifests import Manifest, Row
 
-EXAMPLES = 10  # names given of everything that is counted
+NUM_NAMED = 10  # names given of everything that is counted
 BYTES_PER_SOURCE_BYTE = 1.75  # JPEG at 8 frames per second + int16, of a 10 s clip
 BYTES_PER_SECOND = 170_000  # the same, for a segment of a long video
 
@@ -34,8 +34,9 @@ class Listed:
 
     @classmethod
     def of(cls, names: Iterable[str]) -> 'Listed':
+        """Counts `names` and keeps the first of them in order."""
         names = sorted(names)
-        return cls(len(names), tuple(map(to_unicode, names[:EXAMPLES])))
+        return cls(len(names), tuple(map(to_unicode, names[:NUM_NAMED])))
 
 
 @dataclasses.dataclass
@@ -79,6 +80,7 @@ class ManifestReport:
     record_gigabytes: float
 
     def to_json(self) -> str:
+        """What `plan.json` holds."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
 

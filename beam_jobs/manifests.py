@@ -56,6 +56,7 @@ class Row:
 
     @property
     def is_found(self) -> bool:
+        """Whether its file is there."""
         return self.modified_ns != 0
 
     @property
@@ -85,6 +86,7 @@ class Manifest:
 
     @property
     def num_classes(self) -> int:
+        """Classes of all heads together."""
         return sum(map(len, self.heads.values()))
 
     @property

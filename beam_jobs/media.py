@@ -86,8 +86,8 @@ def decode_clips(
         except UnusableClip as error:
             outcomes[index] = error
     turn = 0
-    for run in _runs(path, sorted(bounds)):
-        for index, outcome in _decode_run(path, run, spec):
+    for group in _passes(path, sorted(bounds)):
+        for index, outcome in _decode_pass(path, group, spec):
             outcomes[index] = outcome
             while turn in outcomes:
                 yield outcomes.pop(turn)
@@ -110,7 +110,7 @@ def decode_wanted(
 def _is_cut_out(path: str, start_seconds: float, end_seconds: float) -> bool:
     """Whether the file is that segment of a video alone, not the video.
 
-    So it is where the file ends before the segment does and is about as long as it.
+    True where the file ends before the segment does, and is about as long as it.
     """
     too_long = min(
         end_seconds - END_SLACK_SECONDS, end_seconds - start_seconds + LENGTH_SLACK_SECONDS
@@ -139,21 +139,21 @@ def _bounds(path: str, start_seconds: float | None, end_seconds: float | None) -
     return start_us, end_us
 
 
-def _runs(path: str, bounds: list[Bounds]) -> Iterator[list[Bounds]]:
+def _passes(path: str, bounds: list[Bounds]) -> Iterator[list[Bounds]]:
     """Sorted segments in groups that one pass over the pictures serves."""
     skip_us: float = MAX_SKIP_SECONDS * SECOND_US
     if len(bounds) > 1 and not _can_seek(path):
         skip_us = math.inf
-    run: list[Bounds] = []
-    run_end_us = 0
+    group: list[Bounds] = []
+    end_of_pass_us = 0
     for segment in bounds:
-        if run and segment[0] > run_end_us + skip_us:
-            yield run
-            run = []
-        run.append(segment)
-        run_end_us = max(run_end_us, _limit_us(*segment[:2]))
-    if run:
-        yield run
+        if group and segment[0] > end_of_pass_us + skip_us:
+            yield group
+            group = []
+        group.append(segment)
+        end_of_pass_us = max(end_of_pass_us, _limit_us(*segment[:2]))
+    if group:
+        yield group
 
 
 def _can_seek(path: str) -> bool:
@@ -164,23 +164,23 @@ def _can_seek(path: str) -> bool:
         return False  # the segments will say why
 
 
-def _decode_run(
-    path: str, run: list[Bounds], spec: MediaSpec
+def _decode_pass(
+    path: str, group: list[Bounds], spec: MediaSpec
 ) -> Iterator[tuple[int, Clip | UnusableClip]]:
-    """(index, outcome) of every segment of `run`, by start."""
+    """(index, outcome) of every segment of `group`, by start."""
     done = 0
-    if len(run) > 1:
-        limits = [(start_us, _limit_us(start_us, end_us)) for start_us, end_us, _ in run]
+    if len(group) > 1:
+        limits = [(start_us, _limit_us(start_us, end_us)) for start_us, end_us, _ in group]
         try:
             for pictures in read_pictures(path, limits, spec):
                 if pictures.errors or not pictures.covers(limits[done][1]):
                     break  # damage, or the end, may look different to one that starts elsewhere
-                start_us, end_us, index = run[done]
+                start_us, end_us, index = group[done]
                 yield index, _outcome(path, start_us, end_us, spec, pictures)
                 done += 1
         except Exception:
             pass  # taken one by one below, the segments say themselves what is wrong
-    for start_us, end_us, index in run[done:]:
+    for start_us, end_us, index in group[done:]:
         yield index, _outcome(path, start_us, end_us, spec)
 
 

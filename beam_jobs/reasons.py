@@ -38,7 +38,7 @@ class UnusableClip(Exception):
 
 @contextlib.contextmanager
 def as_unusable(path: str) -> Iterator[None]:
-    """Whatever is raised inside leaves as UnusableClip."""
+    """Turns every error that is raised inside the block into UnusableClip."""
     try:
         yield
     except UnusableClip:

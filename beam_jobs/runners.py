@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker import sdk_worker
 
-# Its workers print the traceback that they also log and raise: what is said is one line.
+# Beam's workers print tracebacks that they also raise; the user is to see one line.
 sdk_worker.print = lambda *lines, **settings: None
 
 LOCAL_OPTIONS = ('--runner=DirectRunner', '--direct_running_mode=multi_threading')

@@ -19,7 +19,7 @@ import tensorflow as tf
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.descriptions import Description
 from avmae_tf.config.migrations import SHARD_REPORT
-from avmae_tf.data.examples import EXAMPLE
+from avmae_tf.data.records import EXAMPLE
 from avmae_tf.storage import NAME_ERRORS, read_settings, short_hash, to_bytes, written
 from avmae_tf.versions import CONVERSION_VERSION
 from beam_jobs.manifest_report import record_bytes
@@ -63,6 +63,7 @@ class ShardPlan:
 
     @property
     def name(self) -> str:
+        """Names the shard among all of the job."""
         return f'{self.split}-{self.index:05d}-of-{self.count:05d}'
 
     @property
@@ -72,12 +73,13 @@ class ShardPlan:
 
     @property
     def report_path(self) -> str:
+        """Of its report, below the output folder."""
         return f'{REPORTS}/{self.name}.json'
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
-    """A plan on its way to a worker: its paths, and which bytes of ROWS_FILE are its rows."""
+    """What a worker is sent: the paths of a shard, and which bytes of ROWS_FILE are its rows."""
 
     split: str
     path: str
@@ -108,6 +110,7 @@ def job_of(
     record_format: str = EXAMPLE,
     limits: ClipLimits = ClipLimits(),
 ) -> Job:
+    """The job that converts a manifest with these settings."""
     fingerprint, provenance = (
         short_hash([f'{text}\n{media.to_json()}\n{record_format}'.encode()])
         for text in (f'{CONVERSION_VERSION}\n{manifest.fingerprint}', manifest.provenance)
@@ -155,7 +158,7 @@ def plan_shards(manifest: Manifest, num_shards: int | None = None) -> list[Shard
 
 
 def _divide(rows: list[Row], count: int) -> list[list[Row]]:
-    """Rows in at most `count` runs of about equal size; a video's clips stay together."""
+    """Rows in at most `count` parts of about equal size; a video's clips stay together."""
     videos = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.path)]
     share = sum(map(record_bytes, rows)) / count
     shards: list[list[Row]] = [[]]
@@ -183,6 +186,7 @@ def write_tasks(out: str, plans: list[ShardPlan], job: Job) -> list[ShardTask]:
 
 
 def read_rows(out: str, task: ShardTask, job: Job) -> list[Row]:
+    """The rows of a task's shard."""
     with tf.io.gfile.GFile(os.path.join(out, ROWS_FILE), 'rb') as f:
         f.seek(task.offset)
         text = f.read(task.length).decode('utf-8', NAME_ERRORS)

@@ -39,9 +39,11 @@ class Pictures:
     declared_us: int | None = None  # duration of the file by its header
 
     def known(self, first_us: int | None, last_us: int | None, errors: int) -> None:
+        """Notes what has been read so far: first frame, reach, errors."""
         self.first_us, self.last_us, self.errors = first_us, last_us, errors
 
     def covers(self, time_us: int) -> bool:
+        """Whether the video is known up to a time."""
         return self.last_us is not None and self.last_us >= time_us
 
     @property

@@ -1,4 +1,4 @@
-"""Clips decoded in processes of their own, so that a file can cost only itself.
+"""Decodes clips in processes of their own, so that a harmful file loses its own clips alone.
 
 Decoders are native code that is given whatever people upload. What crashes, hangs or wants too
 much memory takes a worker with it, which is replaced, and becomes an `UnusableClip`. The workers of
@@ -101,7 +101,7 @@ class _Death(Exception):
 
 
 class _Decoder:
-    """A worker process, or the one that is in its place."""
+    """One worker process, replaced by another when it dies."""
 
     def __init__(self) -> None:
         self._pool = _new_pool()
@@ -186,11 +186,12 @@ def _begin() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     container.on_progress = _set_timers
     _measure()
-    # The last words of a native crash are no message to the user.
+    # Native code that crashes writes here; the user reads the UnusableClip instead.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _end_with_parent() -> None:
+    """Ends this process when the one that started it has ended."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -218,7 +219,7 @@ def _next_clip(*request: Any) -> Clip | UnusableClip:
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
-    """Time, CPU time and memory are bounded inside; what is outside, sends clips, must not die."""
+    """Bounds time, CPU time and memory inside the block; sending a clip, outside of it, is free."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = _own_bytes + _limits.memory_mb * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))

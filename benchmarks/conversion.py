@@ -18,7 +18,7 @@ from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Manifest
 from beam_jobs.runners import local_pipeline
 from beam_jobs.shards import job_of, plan_shards
-from beam_jobs.video_to_examples import convert_rows
+from beam_jobs.video_to_records import convert_rows
 from beam_jobs.workers import decode_clip
 from benchmarks.measure import Comparison, compare
 

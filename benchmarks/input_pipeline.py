@@ -18,8 +18,8 @@ from avmae_tf.config import (
 from avmae_tf.config.heads import LABEL
 from avmae_tf.config.splits import TRAIN
 from avmae_tf.data.dataset import Dataset, Shard
-from avmae_tf.data.examples import write_example
 from avmae_tf.data.inputs import training_batches
+from avmae_tf.data.records import write_record
 from avmae_tf.data.synthetic import CLASSES, ClipStyle, draw_clip
 from benchmarks.measure import Comparison, compare
 
@@ -49,7 +49,7 @@ def write_records(folder: Path, clips) -> Dataset:
         with tf.io.TFRecordWriter(str(folder / shard.path)) as writer:
             for number in range(IN_SHARD):
                 jpegs, waveform = clips[number % len(clips)]
-                record = write_example(
+                record = write_record(
                     key=f'{shard.path}/{number}',
                     filename='',
                     label_indices={LABEL: (number % len(clips),)},

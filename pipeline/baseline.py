@@ -22,6 +22,7 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]] | None:
+        """The blessed model among those in ML Metadata that are not the candidate."""
         candidates = input_dict.pop(CANDIDATE, [])
         ids = {artifact.id for artifact in candidates}
         same = {_identity(artifact) for artifact in candidates}

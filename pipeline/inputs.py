@@ -15,10 +15,10 @@ SCHEMA_FILE = 'schema.pbtxt'
 
 
 def write_inputs(config: PipelineConfig) -> Manifest:
-    """Plans the manifest anew; files that would not change are left, so that caches hold.
+    """Writes the manifest and the schema; files that would not change are left for the caches.
 
     Raises:
-        ValueError: the clips cannot be planned, have several labels under a softmax, or none where
+        ValueError: the clips cannot be listed, have several labels under a softmax, or none where
             they are needed.
     """
     manifest = build_manifest(

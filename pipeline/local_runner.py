@@ -32,10 +32,12 @@ BEAM_ARGS = ('--direct_running_mode=multi_threading', f'--direct_num_workers={os
 
 
 def log_path(config: PipelineConfig) -> str:
+    """The file that a run logs to."""
     return os.path.join(config.root, LOG_FILE)
 
 
 def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
+    """How ML Metadata of this pipeline is reached."""
     return metadata.sqlite_metadata_connection_config(config.metadata_path)
 
 
@@ -55,7 +57,7 @@ def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outco
 
 def _run(config: PipelineConfig, say: Callable[..., None]) -> Outcome:
     check_metadata(config)
-    say('  planning the manifest')
+    say('  listing the clips')
     manifest = write_inputs(config)
     say(f'  {len(manifest.rows)} clips, {manifest.num_classes} classes')
     pipeline = build_pipeline(

@@ -53,6 +53,7 @@ class Outcome:
     pushed: str | None = None
 
     def node(self, name: str) -> Node:
+        """The component of that name."""
         return next(node for node in self.nodes if node.name == name)
 
     def output(self, kind: str) -> metadata_store_pb2.Artifact:
@@ -70,6 +71,7 @@ class Outcome:
 
     @property
     def blessed(self) -> bool:
+        """Whether the model passed the gate."""
         return self._blessing('blessed') == 1
 
     @property

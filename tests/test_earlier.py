@@ -27,7 +27,7 @@ from avmae_tf.training.saving import checkpoints_in
 from avmae_tf.training.serving import ERROR
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 from avmae_tf.training.warm_start import warm_start
-from beam_jobs import video_to_examples
+from beam_jobs import video_to_records
 from beam_jobs.convert import convert
 from beam_jobs.datasets import build_manifest
 from components.evaluation.analysis import analyse
@@ -95,7 +95,7 @@ def test_records_are_read_to_the_last_clip(folder):
 
 def test_clips_that_were_converted_are_not_converted_again(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(video_to_examples, 'convert_rows', None)
+    monkeypatch.setattr(video_to_records, 'convert_rows', None)
     before = files_in(folder / 'records')
     manifest, dataset = build_manifest('clips', 'clips/annotations.csv'), load_dataset('records')
     num_shards = 1 if len(dataset.splits['train']) == 1 else None

@@ -17,10 +17,11 @@ from sklearn.metrics import (
 from avmae_tf.cli.predict import lines
 from avmae_tf.cli.train import evaluate
 from avmae_tf.config import AudioSpec, BackboneSpec, MediaSpec, RunSpec, VideoSpec
-from avmae_tf.data import examples, synthetic
+from avmae_tf.data import synthetic
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.inputs import one_hot
-from avmae_tf.predictor import Predictor, runs
+from avmae_tf.data.records import parse_record, write_record
+from avmae_tf.predictor import Predictor, spans
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder
 from avmae_tf.training.export import export_saved_model
@@ -63,7 +64,7 @@ def draw_record(key: str, labels, rng) -> bytes:
     frame = tf.io.encode_jpeg(colour // 2 + noise).numpy()
     times = np.arange(SECONDS * RATE_HZ) / RATE_HZ
     tone = np.sin(2 * np.pi * rng.uniform(100, 4000) * times) * rng.uniform(1e3, 2e4)
-    return examples.write_example(
+    return write_record(
         key=key,
         filename='',
         label_indices=labels,
@@ -159,7 +160,7 @@ def labels_and_outputs(folder, served, kind):
     """Labels by head, a list of [k] each, and what the SavedModel answers to the records."""
     paths = [str(path) for path in sorted((folder[0] / 'records/Split-eval').iterdir())]
     records = [record.numpy() for record in tf.data.TFRecordDataset(paths)]
-    parsed = [examples.parse_example(record, KINDS[kind])['labels'] for record in records]
+    parsed = [parse_record(record, KINDS[kind])['labels'] for record in records]
     labels = {head: [clip[head].numpy() for clip in parsed] for head in KINDS[kind]}
     answer = served.model.signatures['serving_default'](examples=tf.constant(records))
     return labels, {name: value.numpy() for name, value in answer.items()}
@@ -275,9 +276,9 @@ def test_events_of_a_long_clip_are_those_of_its_windows(served, tmp_path):
         return [f'event{i}' for i in answer['scores'][0].numpy().argmax(axis=-1)]
 
     seconds = classes(0) + classes(3)[7:]
-    assert served.predict(str(path), top=1)['events'] == runs(seconds)
+    assert served.predict(str(path), top=1)['events'] == spans(seconds)
 
 
 def test_runs_of_equal_seconds():
-    assert runs([*'aab', *'bbc']) == [[0, 2, 'a'], [2, 5, 'b'], [5, 6, 'c']]
-    assert runs([]) == []
+    assert spans([*'aab', *'bbc']) == [[0, 2, 'a'], [2, 5, 'b'], [5, 6, 'c']]
+    assert spans([]) == []

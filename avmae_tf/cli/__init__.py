@@ -65,7 +65,7 @@ def main():
         error.message = console.escaped(error.message)
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # who reads has had enough, as `head` has
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What went wrong, in one line: the cause, the path and the remedy; and the exit code.
+"""Errors as one line for the user, with cause, path and remedy; and the exit code.
 
 A refusal of ours is a `raise` in our own packages, and its message is for the user. An error of
 a library below us is never bad input: it is said to be what it is.

@@ -132,6 +132,7 @@ def read_records(path: str, out: str | None = None, clips: int = 0) -> dict:
 
 
 def show_records(summary: dict):
+    """A survey of records, line by line."""
     from avmae_tf.cli import survey_lines
 
     console.echo(*survey_lines.lines(summary))

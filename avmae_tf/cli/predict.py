@@ -66,8 +66,8 @@ def lines(answer: dict) -> Iterator[str]:
     missing = [what for key, what in _MODALITIES.items() if not answer[key]]
     mark = f'  (no {", no ".join(missing)})' if missing else ''
     if 'events' in answer:
-        runs = (f'{first}-{end} s {label}' for first, end, label in answer['events'])
-        yield '  '.join(runs) + mark
+        spans = (f'{first}-{end} s {label}' for first, end, label in answer['events'])
+        yield '  '.join(spans) + mark
         return
     for key, best in answer.items():
         if key.endswith('scores'):

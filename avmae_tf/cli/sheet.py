@@ -6,8 +6,8 @@ import tensorflow as tf
 from avmae_tf.cli.figures import FAINT, INK, plt, save
 from avmae_tf.config import HOP_SAMPLES, NUM_MEL_BINS, SAMPLE_RATE_HZ, AudioSpec
 from avmae_tf.config.heads import HEADS, Classes
-from avmae_tf.data import examples
 from avmae_tf.data.audio import LOG_OFFSET, log_mel
+from avmae_tf.data.records import measure_record, parse_record
 from avmae_tf.data.survey import names_of
 
 FILM_RATIO = 6.0  # width to height of a row of frames: as many as fill it
@@ -63,7 +63,7 @@ def _draw_spectrogram(axis, waveform: tf.Tensor, seconds: float):
 
 def _labels(record: bytes, classes: Classes) -> str:
     """Labels of all heads; of several heads each with its name, of a run of equals the first."""
-    clip = tf.nest.map_structure(lambda x: x.numpy(), examples.measure_example(record))
+    clip = tf.nest.map_structure(lambda x: x.numpy(), measure_record(record))
     names = {head: names_of(clip, head, classes.get(head, ())) for head in HEADS}
     parts = {head: ', '.join(dict.fromkeys(labels)) for head, labels in names.items() if labels}
     if len(parts) > 1:
@@ -79,7 +79,7 @@ def draw_sheet(records: list[bytes], classes: Classes, path: str):
         width_ratios=(FILM_PART, 1 - FILM_PART),
     )  # fmt: skip
     for record, (left, right) in zip(records, axes, strict=True):
-        clip = examples.parse_example(tf.constant(record))
+        clip = parse_record(tf.constant(record))
         jpegs, waveform = list(clip['frames'].numpy()), clip['waveform']
         filmed = len(jpegs) / float(clip['frames_per_second']) if jpegs else 0.0
         seconds = max(filmed, waveform.shape[0] / SAMPLE_RATE_HZ, 0.01)

@@ -84,6 +84,7 @@ def _labels(labels: dict):
 
 
 def show_model_folder(found: dict):
+    """A finished model: weights, media, labels, layers."""
     _print(
         f'weights   {found["bytes"]:,} bytes', *_media(found['media']), *_labels(found['labels'])
     )
@@ -91,6 +92,7 @@ def show_model_folder(found: dict):
 
 
 def show_run(found: dict):
+    """A run: how far it is, what its last checkpoint holds, layers."""
     if run := found.get('run'):
         _print(f'run       {"finished" if run["finished"] else "not finished"}')
         if run['initial']:
@@ -110,6 +112,7 @@ def show_run(found: dict):
 
 
 def show_saved_model(found: dict):
+    """A SavedModel: size, media, labels, signatures."""
     signatures = Table('signature', '', 'name', 'dtype', 'shape', box=None, pad_edge=False)
     for name, sides in found['signatures'].items():
         for side, tensors in sides.items():

@@ -14,7 +14,7 @@ class ColourJitter(Spec):
     """Random colours, the same for all frames of a clip; 1.0 is the range of a pixel."""
 
     probability: Probability = 0.8
-    drop_probability: Probability = 0.1  # of showing grey levels only, drawn by itself
+    drop_probability: Probability = 0.1  # of a clip in grey, drawn independently
     brightness: Ratio = 0.125  # largest sum added
     contrast: Ratio = 0.4  # largest change of the factor, around 1
     saturation: Ratio = 0.4  # likewise
@@ -38,7 +38,7 @@ class Mixup(Spec):
 
 
 class AugmentSpec(Spec):
-    """Everything that is drawn anew for a clip; name it ('none', 'vggsound', 'audioset')."""
+    """Random changes of a training clip; or a name of them ('none', 'vggsound', 'audioset')."""
 
     random_crop: bool = False  # the centre otherwise
     random_flip: bool = False  # left and right, half of the clips

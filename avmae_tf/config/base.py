@@ -37,7 +37,7 @@ class Spec(pydantic.BaseModel):
     @pydantic.model_validator(mode='before')
     @classmethod
     def _only_known_fields(cls, settings: Any) -> Any:
-        """Names the fields that there are where one is not."""
+        """Refuses an unknown field, and names those that there are."""
         if isinstance(settings, dict) and (unknown := [*(settings.keys() - cls.model_fields)]):
             name = min(map(str, unknown))
             near = difflib.get_close_matches(name, cls.model_fields, NUM_NAMED)
@@ -50,10 +50,12 @@ class Spec(pydantic.BaseModel):
         return settings
 
     def to_json(self) -> str:
+        """The settings as one line of JSON, in the order of their names."""
         return json.dumps(self.model_dump(mode='json'), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
+        """The settings that `to_json` wrote; raises pydantic's ValidationError."""
         return cls.model_validate_json(text)
 
     def replace(self, **changes: Any) -> Self:
@@ -62,7 +64,7 @@ class Spec(pydantic.BaseModel):
 
 
 def first_error(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong: `field.of.group: what`."""
+    """An error of pydantic in one line, the first of them: `field.of.group: what is wrong`."""
     first = error.errors(include_url=False)[0]
     name = [first['ctx']['name']] if first['type'] == UNKNOWN_FIELD else []
     field = '.'.join(map(str, [*first['loc'], *name]))

@@ -61,6 +61,7 @@ class PatchGrid(Spec):
 
     @property
     def grid(self) -> tuple[int, ...]:
+        """Number of patches along every axis but the channels."""
         return tuple(n // p for n, p in zip(self.input_shape, self.patch_shape, strict=True))[:-1]
 
     @property
@@ -70,10 +71,12 @@ class PatchGrid(Spec):
 
     @property
     def num_tokens(self) -> int:
+        """N, all patches."""
         return math.prod(self.grid)
 
     @property
     def patch_values(self) -> int:
+        """P, the values of one patch."""
         return math.prod(self.patch_shape)
 
 
@@ -138,6 +141,7 @@ class AudioSpec(PatchGrid):
 
     @property
     def num_samples(self) -> int:
+        """Samples of sound that a view is made of."""
         return round(self.seconds * SAMPLE_RATE_HZ)
 
     @property

@@ -172,6 +172,7 @@ class DecoderSpec(Spec):
 
     @property
     def backbone(self) -> BackboneSpec:
+        """The same four numbers as a backbone."""
         return BackboneSpec(**self.model_dump(exclude={'fusion'}))
 
     @pydantic.model_validator(mode='after')
@@ -210,6 +211,7 @@ class MaskingSpec(Spec):
         return grid.grid[0] if modality == VIDEO and self.video_kind == 'tube' else 1
 
     def num_masked(self, modality: str, grid: PatchGrid) -> int:
+        """M, how many tokens of a modality are hidden."""
         ratio = {VIDEO: self.video_ratio, AUDIO: self.audio_ratio}[modality]
         steps = self.num_steps(modality, grid)
         return int(ratio * (grid.num_tokens // steps)) * steps

@@ -26,9 +26,9 @@ def read_yaml(text: str | TextIO, where: str) -> Any:
 
 
 def _check(text: str, where: str) -> None:
-    """Refuses what would take the loader, or whoever walks over its result, for ever.
+    """Raises ValueError for YAML that never ends to load, or that has a field twice.
 
-    And a field that is there twice: the loader takes the last one without a word.
+    The loader itself would take the last of two fields without a word.
     """
     opened: list[_Open] = []
     aliases = 0
@@ -62,7 +62,7 @@ class _Open:
         self.next_is_name = self.is_map
 
     def twice(self, event: yaml.NodeEvent) -> bool:
-        """Takes the next node of it; whether that is a name that it has already."""
+        """Counts the next node; True if it is the name of a field that is there already."""
         is_name, self.next_is_name = self.next_is_name, self.is_map and not self.next_is_name
         if not (is_name and isinstance(event, yaml.ScalarEvent)):
             return False

@@ -37,7 +37,7 @@ from avmae_tf.config.objectives import JointReconstruction, ObjectiveSpec
 class Optimizer(Kind):
     """How gradients become updates; `training.optimizers.make_optimizer` makes it."""
 
-    layerwise: ClassVar[bool] = False  # whether a factor on its update is not lost in it
+    layerwise: ClassVar[bool] = False  # whether a factor on a gradient is one on its update
 
 
 class Adam(Optimizer):
@@ -233,11 +233,11 @@ class FinetuneConfig(TrainingConfig):
 
 
 class RunSpec(Spec):
-    """How a run is kept and watched; nothing here changes what is learned."""
+    """How often a run logs, saves and evaluates; nothing here changes what is learned."""
 
-    steps_per_loop: Count = 50  # steps between two looks of the host: scalars, progress
-    checkpoint_every_loops: Count | None = None  # looks; a tenth of the run, if not given
-    checkpoint_minutes: Positive = 5.0  # at a look, when so many have passed since the last
+    steps_per_loop: Count = 50  # the host looks after so many: scalars, progress
+    checkpoint_every_loops: Count | None = None  # unset: a tenth of the run
+    checkpoint_minutes: Positive = 5.0  # also when so many have passed
     test_every_loops: Count = 10
     pictures_every_loops: Count = 10
     jit_compile: bool = False  # XLA; always on a TPU

@@ -65,8 +65,8 @@ def log_mel(waveform: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
     """[spec.num_samples] in [-1, 1] to [spec.num_frames, 128, 1].
 
     25 ms periodic Hamming window, 10 ms hop, the end padded with silence; magnitudes in 128 mel
-    bands, ln(x + 0.001); less `mean`, by `deviation`. Short of `tf.signal.stft` and `tf.abs`,
-    which take half as long again.
+    bands, ln(x + 0.001); less `mean`, by `deviation`. Written out, for
+    `tf.signal.stft` and `tf.abs` take half as long again.
     """
     window = frame_window()
     hops = window.size // HOP_SAMPLES

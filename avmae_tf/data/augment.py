@@ -26,6 +26,7 @@ def sample_uniform(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
 
 
 def between(fraction: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """`low` for 0, `high` for 1, and linear between."""
     return low + (high - low) * fraction
 
 

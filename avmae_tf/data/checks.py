@@ -1,4 +1,4 @@
-"""What a clip must be to be answered: every bound, and the sentence that says which one it breaks.
+"""Limits on what a clip may hold, and the sentence about a clip that breaks one.
 
 A request stays below four times the CPU time and memory of one with as many frames of 1920 x 1080
 and stereo sound of 48 kHz as long: what a JPEG costs follows from its pixels, its scans and its
@@ -75,7 +75,7 @@ def attempt(work, inputs, fallback):
 
 
 def _plain() -> tf.data.Options:
-    """Without rewriting the graph of a data set that is made for one element."""
+    """Options for a data set of one element, whose graph is not worth rewriting."""
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False

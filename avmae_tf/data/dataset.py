@@ -67,6 +67,7 @@ class Dataset(Description):
         return self.heads.get(LABEL, ())
 
     def num_examples(self, split: str, *, labelled: bool = False) -> int:
+        """How many clips `split` holds, or how many that are labelled."""
         return sum(shard.count(labelled) for shard in self.shards(split, labelled=labelled))
 
     def shards(self, split: str, *, labelled: bool = False) -> tuple[Shard, ...]:
@@ -95,6 +96,7 @@ def load_dataset(folder: str) -> Dataset:
 
 
 def save_dataset(folder: str, dataset: Dataset):
+    """Writes `dataset.json`."""
     write_text(os.path.join(folder, DATASET_FILE), dataset.to_json())
 
 
@@ -126,10 +128,10 @@ def _damage(path: str, shard: Shard) -> str | None:
 def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
     """(place, serialized record) of the `count` records of a shard, in order.
 
-    One that cannot be read, or is missing from the end, is an error of the iterator that
-    `damage_named` names the shard by; TensorFlow's does not. Nothing is looked at record by record
-    here, which would cost training a tenth of its time for input: a shard with more records than
-    it should have is found by its size alone.
+    A record that cannot be read, or is missing at the end, raises an error from which
+    `damage_named` makes one that names the shard; TensorFlow's own does not. Nothing is looked at
+    record by record here, which would cost training a tenth of its time for input: a shard with
+    more records than it should have is found by its size alone.
     """
     # Errors end the file early below, and to open a missing file anew would go on for ever.
     opened = tf.data.FixedLengthRecordDataset(path, record_bytes=1).take(1)

@@ -21,8 +21,8 @@ from avmae_tf.config.heads import EVENT, EVENT_SECONDS
 from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.data import augment
 from avmae_tf.data.dataset import Dataset, Shard, shard_records
-from avmae_tf.data.examples import parse_example
 from avmae_tf.data.labelled import only_labelled
+from avmae_tf.data.records import parse_record
 from avmae_tf.data.views import eval_views, training_view, training_window
 
 SHARDS_IN_GROUP = 16
@@ -140,7 +140,7 @@ def targets(labels: dict[str, tf.Tensor], dataset: Dataset) -> dict[str, tf.Tens
 
 
 def _keep(dataset: Dataset, shards: Iterable[Shard], labelled: bool) -> Callable | None:
-    """What leaves out records without a label, where there are such records."""
+    """A predicate that leaves out records without a label; None where all have one."""
     if labelled and any(shard.num_labelled != shard.num_examples for shard in shards):
         return only_labelled(dataset.heads)
     return None
@@ -158,7 +158,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless batches of the split 'train': inputs by modality, targets by head.
 
-    Frames are uint8, for `normalise` on the device. Targets are 'label', 'noun', 'verb' [B, C] or
+    Frames are uint8, for `scale_video` on the device. Targets are 'label', 'noun', 'verb' [B, C] or
     'event' [B, seconds, C], float32: those of the dataset's heads.
 
     `start` counts this worker's clips that earlier runs have already seen. `labelled` leaves out
@@ -167,7 +167,7 @@ def training_batches(
     shards, config = dataset.shards(TRAIN, labelled=labelled), config.on(dataset.media)
 
     def cut(record, seed):
-        clip = parse_example(record, dataset.heads)
+        clip = parse_record(record, dataset.heads)
         by_window, by_view = augment.split(seed, 2)
         window = training_window(clip, config, by_window)
         return window, targets(clip['labels'], dataset), by_view
@@ -214,7 +214,7 @@ def eval_batches(
         records = records.filter(lambda _, record: keep(record))
 
     def prepare(_, serialized):
-        clip = parse_example(serialized, dataset.heads)
+        clip = parse_record(serialized, dataset.heads)
         views = eval_views(clip, config, num_views, num_crops)
         return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from avmae_tf.config.heads import EVENT
 from avmae_tf.data.dataset import Dataset, Shard, damage_named, shard_records
-from avmae_tf.data.examples import label_index_key
+from avmae_tf.data.records import label_index_key
 
 
 def is_labelled(labels: Mapping[str, Sized], heads: Iterable[str]) -> bool:
@@ -33,7 +33,7 @@ def parse_labels(record: tf.Tensor, heads: Iterable[str]) -> dict[str, tf.Tensor
 
 
 def only_labelled(heads: Iterable[str]):
-    """A predicate of serialized records."""
+    """A predicate: whether a serialized record has a label for each of `heads`."""
 
     def keep(record: tf.Tensor) -> tf.Tensor:
         sizes = [tf.size(indices) for indices in parse_labels(record, heads).values()]

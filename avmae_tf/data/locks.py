@@ -1,4 +1,4 @@
-"""One run a folder: a second one is refused, and told who holds it.
+"""Locks on folders: a second process that would work in one is refused, and told who holds it.
 
 The lock is the operating system's, on a file in the folder: a process that dies frees it. Beside
 it lies a note that says who the holder is. Folders in buckets have no locks: start one run at a

@@ -1,4 +1,4 @@
-"""Sound of others to what the models read: mono, 16 kHz, in [-1, 1].
+"""WAV files, and sound of any rate, to what the models read: mono, 16 kHz, in [-1, 1].
 
 Shapes: S samples.
 """

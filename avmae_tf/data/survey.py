@@ -17,7 +17,7 @@ from avmae_tf.data.dataset import (
     load_dataset,
     shard_records,
 )
-from avmae_tf.data.examples import measure_example
+from avmae_tf.data.records import measure_record
 
 TOP_LABELS = 20
 SAMPLE_SEED = 0
@@ -49,6 +49,7 @@ class Survey:
 
     @property
     def clips(self) -> int:
+        """How many clips were counted."""
         return len(self.num_bytes)
 
     def head_summary(self, head: str) -> dict:
@@ -123,7 +124,7 @@ def _read(path: str, count: int | None) -> Iterator[tuple[bytes, dict]]:
     else:
         records = shard_records(path, count).map(lambda _, record: record)
     records = records.map(
-        lambda record: (record, measure_example(record)), num_parallel_calls=tf.data.AUTOTUNE
+        lambda record: (record, measure_record(record)), num_parallel_calls=tf.data.AUTOTUNE
     )
     number = 0
     try:

@@ -121,6 +121,6 @@ def blank_frames(spec: VideoSpec) -> tf.Tensor:
     return tf.fill(spec.input_shape, tf.constant(128, tf.uint8))
 
 
-def normalise_frames(frames: tf.Tensor) -> tf.Tensor:
+def scale_frames(frames: tf.Tensor) -> tf.Tensor:
     """uint8 to float32 in [-1, 1]."""
     return tf.cast(frames, tf.float32) * (2.0 / 255.0) - 1.0

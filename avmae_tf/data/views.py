@@ -102,7 +102,7 @@ def eval_views(
         if AUDIO in views:
             samples = chosen_samples(clip, config.audio, starts[1])
             views[AUDIO] += [log_mel(samples, config.audio)] * num_crops
-    return normalise({m: tf.stack(x) for m, x in views.items()})
+    return scale_video({m: tf.stack(x) for m, x in views.items()})
 
 
 def training_window(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
@@ -147,6 +147,6 @@ def training_view(window, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
     return inputs
 
 
-def normalise(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def scale_video(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Frames to float32 in [-1, 1], whatever else there is untouched."""
-    return {k: video.normalise_frames(x) if k == VIDEO else x for k, x in batch.items()}
+    return {k: video.scale_frames(x) if k == VIDEO else x for k, x in batch.items()}

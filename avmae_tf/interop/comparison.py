@@ -19,6 +19,7 @@ class Comparison(NamedTuple):
 
     @property
     def failed(self) -> bool:
+        """Whether it was compared, and the error is above the tolerance."""
         return self.error is not None and not self.error <= self.tolerance
 
 

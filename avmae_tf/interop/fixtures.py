@@ -109,6 +109,7 @@ def masks_of(fixture: Fixture) -> dict[str, Mask]:
 
 
 def inputs_of(fixture: Fixture) -> dict[str, tf.Tensor]:
+    """The inputs of a fixture by modality."""
     return {m: tf.constant(x) for m, x in fixture.by_modality('inputs/').items()}
 
 

@@ -89,7 +89,7 @@ def _after_adam(fixture, model, table, gradients) -> list[Comparison]:
 
 
 def _updated(fixture, table, prefix: str) -> list[Comparison]:
-    """Parameters as they are now; Adam magnifies what rounding does to the smallest gradients."""
+    """Compares parameters after the step; Adam magnifies the rounding of the smallest gradients."""
     names = [(n, n.partition('/')[2]) for n in fixture.arrays if n.startswith(prefix)]
     return [
         compare(

@@ -23,6 +23,7 @@ class Head(NamedTuple):
 
     @classmethod
     def of(cls, fixture: Fixture) -> 'Head':
+        """The head of a finetuning fixture."""
         settings, arrays = fixture.config, fixture.arrays
         smoothed = [n for n in arrays if n.startswith('loss_smoothing')]
         if settings['kind'] == 'vivit_cls':
@@ -44,6 +45,7 @@ class Head(NamedTuple):
 
     @property
     def num_outputs(self) -> int:
+        """Classes of all groups together."""
         return sum(self.splits)
 
     def _mean_loss(self, logits, labels, smoothing: float) -> tf.Tensor:

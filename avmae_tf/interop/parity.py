@@ -1,4 +1,4 @@
-"""Any golden fixture against our code: which replay a file asks for."""
+"""Checks a golden fixture against our code, in the way that its kind asks for."""
 
 from collections.abc import Iterable
 

@@ -14,7 +14,7 @@ from avmae_tf.interop.fixtures import MODALITY_OF, Fixture, FreeGrid
 from avmae_tf.interop.mapping import check_mapping, number_of_blocks, small_classifier
 from avmae_tf.interop.scenic import SUFFIXES, table_of
 from avmae_tf.losses.classification import smooth_labels
-from avmae_tf.models.blocks import Block, gelu_then_matmul, normalise
+from avmae_tf.models.blocks import Block, gelu_then_matmul, layer_norm
 from avmae_tf.models.classifier import view_averaged_logits
 from avmae_tf.models.patches import patchify, sinusoid, standardise
 from avmae_tf.training.optimizers import layerwise_multipliers, make_schedule
@@ -164,7 +164,7 @@ def check_recipe(fixture: Fixture) -> list[Comparison]:
     gelu = gelu_then_matmul(tf.constant(x['gelu/x'])[:, None], tf.ones([1, 1]))
     report.append(compare('gelu/y', gelu[:, 0], x['gelu/y']))
     scale, offset = (tf.constant(x[f'layernorm/{n}']) for n in ('scale', 'bias'))
-    norm = normalise(tf.constant(x['layernorm/x']), scale, offset)
+    norm = layer_norm(tf.constant(x['layernorm/x']), scale, offset)
     report.append(compare('layernorm/y', norm, x['layernorm/y']))
     for name, theirs in fixture.group('label_smoothing/out_').items():
         ours = smooth_labels(tf.constant(x['label_smoothing/in']), float(name))

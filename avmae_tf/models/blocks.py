@@ -18,7 +18,7 @@ GELU_CUBIC = 0.044715 * GELU_LINEAR
 
 
 @tf.custom_gradient
-def normalise(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor):
+def layer_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor):
     """(x - mean) / sqrt(variance + 1e-6) * scale + offset over the last axis.
 
     Keeps x and two numbers a token for the backward pass.
@@ -52,7 +52,7 @@ class LayerNorm(keras.layers.Layer):
 
     def call(self, x):
         scale, offset = (tf.cast(w, tf.float32) for w in (self.scale, self.offset))
-        return tf.cast(normalise(tf.cast(x, tf.float32), scale, offset), x.dtype)
+        return tf.cast(layer_norm(tf.cast(x, tf.float32), scale, offset), x.dtype)
 
 
 def _gate(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -202,15 +202,15 @@ class Block(keras.layers.Layer):
 
 
 class Stack(keras.layers.Layer):
-    """Blocks one after the other, then a norm (kept for later without `normalise`)."""
+    """Blocks one after the other, then a norm; without `final_norm` the caller applies it."""
 
-    def __init__(self, blocks: list[Block], *, normalise: bool = True, **kwargs):
+    def __init__(self, blocks: list[Block], *, final_norm: bool = True, **kwargs):
         super().__init__(**kwargs)
-        self.normalise = normalise
+        self.final_norm = final_norm
         self.blocks = list(blocks)
         self.norm = LayerNorm(name='norm')
 
     def call(self, x, seed=None):
         for block in self.blocks:
             x = block(x, seed=seed)
-        return self.norm(x) if self.normalise else x
+        return self.norm(x) if self.final_norm else x

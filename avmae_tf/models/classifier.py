@@ -48,7 +48,7 @@ class Classifier(keras.layers.Layer):
             config.backbone,
             grids,
             stochastic_depth=config.stochastic_depth,
-            normalise=not config.norm_after_pooling,
+            final_norm=not config.norm_after_pooling,
             rematerialise=config.rematerialise,
             name='encoder',
         )
@@ -94,7 +94,7 @@ class Classifier(keras.layers.Layer):
 
 
 def mean_logits(logits: dict[str, tf.Tensor]) -> tf.Tensor:
-    """What is tested: the mean over modalities."""
+    """The logits that are evaluated and served: the mean over modalities."""
     return tf.add_n(list(logits.values())) / len(logits)
 
 

@@ -40,6 +40,7 @@ class Joint(keras.layers.Layer):
         self.stack = stack
 
     def stack_of(self, modality: str) -> Stack:
+        """The stack that `modality` goes through: the only one."""
         return self.stack
 
     def call(self, tokens: Tokens, seed=None) -> Tokens:
@@ -54,6 +55,7 @@ class Streams(keras.layers.Layer):
         self.stacks = stacks
 
     def stack_of(self, modality: str) -> Stack:
+        """The stack that `modality` goes through."""
         return self.stacks[modality]
 
     def call(self, tokens: Tokens, seed=None) -> Tokens:
@@ -99,12 +101,13 @@ class Parts:
 
     backbone: BackboneSpec
     modalities: tuple[str, ...]
-    normalise: bool  # whether it ends in a norm
+    final_norm: bool  # whether it ends in a norm
     name: str
     block_options: dict  # of Block
 
     @property
     def depth(self) -> int:
+        """Blocks of the whole backbone."""
         return self.backbone.num_layers
 
     def blocks(self, start: int, stop: int, prefix: str = '') -> list[Block]:
@@ -117,8 +120,8 @@ class Parts:
     def stack(self, name: str, start: int = 0, stop: int | None = None) -> Stack:
         """Blocks and a norm; the last of the backbone have it only if the fusion ends in one."""
         stop = self.depth if stop is None else stop
-        normalise = self.normalise or stop < self.depth
-        return Stack(self.blocks(start, stop), normalise=normalise, name=name)
+        final_norm = self.final_norm or stop < self.depth
+        return Stack(self.blocks(start, stop), final_norm=final_norm, name=name)
 
 
 def build_fusion(
@@ -126,15 +129,15 @@ def build_fusion(
     backbone: BackboneSpec,
     modalities: Iterable[str],
     *,
-    normalise: bool = True,
+    final_norm: bool = True,
     name: str,
     **block_options,
 ) -> keras.layers.Layer:
-    """The fusion that `spec` describes, for `modalities`; ends in a norm if `normalise`.
+    """The fusion that `spec` describes, for `modalities`; ends in a norm if `final_norm`.
 
     `block_options` are those of Block.
     """
-    return fusion_of(spec, Parts(backbone, tuple(modalities), normalise, name, block_options))
+    return fusion_of(spec, Parts(backbone, tuple(modalities), final_norm, name, block_options))
 
 
 @functools.singledispatch

@@ -1,4 +1,4 @@
-"""Damaged files of TensorFlow, refused by name."""
+"""Turns what TensorFlow says of damaged files into refusals that name the file."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ OTHER = (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError)  # s
 
 @contextlib.contextmanager
 def reading(path: str, remedy: str) -> Iterator[None]:
-    """What a library says of the file or folder that the block reads becomes a refusal.
+    """Turns errors of a library that reads `path` inside the block into one refusal.
 
     Raises:
         ValueError: it is damaged; names `path`, what was said, and `remedy`.

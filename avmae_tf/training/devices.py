@@ -1,4 +1,4 @@
-"""Which devices a run uses, decided in one place from what is there."""
+"""Chooses the distribution strategy of a run for the devices that are there."""
 
 import os
 
@@ -18,7 +18,7 @@ def configure_cpu_devices():
 
 
 def choose_strategy(*, tpus: int, gpus: list[str], cpus: list[str]) -> tf.distribute.Strategy:
-    """TPU before several GPUs before one GPU before several CPU devices before one."""
+    """The strategy for these devices: TPU, several GPUs, one GPU, several CPU devices, or one."""
     if tpus:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu='local')
         return tf.distribute.TPUStrategy(resolver)
@@ -44,4 +44,5 @@ def default_strategy() -> tf.distribute.Strategy:
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy runs on a TPU."""
     return isinstance(strategy, tf.distribute.TPUStrategy)

@@ -20,6 +20,7 @@ ATTENTION, MLP = 'MultiHeadDotProductAttention_1', 'MlpBlock_3'
 
 
 def is_image_vit(path: str) -> bool:
+    """Whether `path` is taken for the file of an image ViT, by its name."""
     return path.endswith('.npz')
 
 

@@ -56,7 +56,7 @@ def layerwise_multipliers(model: Classifier, decay: float) -> list[float]:
 
 
 def scale(gradients: list[tf.Tensor], multipliers: list[float]) -> list[tf.Tensor]:
-    """SGD's update is linear in the gradient, so scaling one scales the other."""
+    """Gradients times their factors; the update of SGD, linear in them, is scaled alike."""
     return [g if m == 1.0 else g * m for g, m in zip(gradients, multipliers, strict=True)]
 
 

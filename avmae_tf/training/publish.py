@@ -1,4 +1,4 @@
-"""SavedModels appear whole: a server that looks while one is written sees none, or all of it.
+"""Publishes SavedModels whole: a server that looks while one is written sees none, or all of it.
 
 TensorFlow Serving takes a numbered folder with a `saved_model.pb` for a version. On a disk a folder
 is filled under another name and renamed. An object store cannot rename a folder at once: there

@@ -1,4 +1,4 @@
-"""Weights that can be trusted: whole on disk, and finite.
+"""Checkpoints that can be trusted: whole on disk, and finite.
 
 A checkpoint is read in full, against its checksums, before anything starts from it. One that is
 damaged is said by name and the one before it is taken; one that is not finite is never written.
@@ -22,7 +22,7 @@ _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 
 
 def not_finite(variables: Iterable[tf.Variable]) -> Callable[[], str | None]:
-    """A compiled look at `variables`: the name of the first that is not finite, if there is one."""
+    """A compiled function: the name of the first of `variables` that is not finite, or None."""
     floats = [v for v in variables if v.dtype.is_floating]
     look = tf.function(
         lambda: tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in floats]), autograph=False
@@ -102,7 +102,10 @@ class CheckpointManager(tf.train.CheckpointManager):
         )
 
     def save(self, checkpoint_number=None, check_interval=True, options=None):
-        """Orbit asks at every look of the host; without `check_interval` it insists."""
+        """Saves if it is due, or without `check_interval` in any case; returns the path, if any.
+
+        Orbit calls it at every look of the host.
+        """
         due = time.monotonic() - self.saved_at >= self.seconds
         path = super().save(checkpoint_number, check_interval and not due, options)
         if path:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from avmae_tf.config import AUDIO, VIDEO, MediaSpec
-from avmae_tf.data import checks, examples
+from avmae_tf.data import checks, records
 from avmae_tf.data.sound import read_wav
 from avmae_tf.data.views import eval_views
 from avmae_tf.losses.classification import class_scores
@@ -39,7 +39,7 @@ def output_keys(head: str, heads: Iterable[str]) -> tuple[str, str]:
     return f'{prefix}scores', f'{prefix}labels'
 
 
-RECORD_NAMES = {VIDEO: examples.FRAMES, AUDIO: examples.WAVEFORM}
+RECORD_NAMES = {VIDEO: records.FRAMES, AUDIO: records.WAVEFORM}
 CLIP_NAMES = {VIDEO: FRAMES, AUDIO: SOUND}
 _NO_RECORD = (
     f'{RECORDS}: neither a tf.train.Example nor a tf.train.SequenceExample with the keys and types '
@@ -47,13 +47,13 @@ _NO_RECORD = (
 )
 
 
-def read_record(record: tf.Tensor) -> dict[str, tf.Tensor]:
+def clip_of_record(record: tf.Tensor) -> dict[str, tf.Tensor]:
     """A serialized record to the fields of a clip and what is wrong with it; it may fail."""
-    clip = examples.read_example(record)
+    clip = records.read_record(record)
     return {name: clip[name] for name in ('frames', 'frames_per_second', 'waveform', 'fault')}
 
 
-def read_clip(frames, frames_per_second, audio) -> dict[str, tf.Tensor]:
+def clip_of_request(frames, frames_per_second, audio) -> dict[str, tf.Tensor]:
     """One clip of a request to the same fields."""
     counts = tf.where(tf.strings.length(frames) > 0, tf.range(tf.size(frames)) + 1, 0)
     jpegs = frames[: tf.maximum(tf.reduce_max(counts), 0)]
@@ -183,11 +183,11 @@ class ServedClassifier(tf.Module):
         # What follows is traced once, whichever signatures call it.
         @traced(input_signature=_RECORD_INPUTS)
         def prepared_records(records):
-            return prepared(read_record, RECORD_NAMES, (records,))
+            return prepared(clip_of_record, RECORD_NAMES, (records,))
 
         @traced(input_signature=_CLIP_INPUTS)
         def prepared_clips(*inputs):
-            return prepared(read_clip, CLIP_NAMES, aligned(*inputs))
+            return prepared(clip_of_request, CLIP_NAMES, aligned(*inputs))
 
         @traced
         def understood(views):

@@ -17,7 +17,7 @@ STEP_IN_PASSES = 3  # FLOPs of a training step, in forward passes
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Layers of a model that the same tokens go through; blocks and heads are 0 where none are."""
+    """Layers of a model that the same tokens go through; `heads` are those of attention."""
 
     part: str
     parameters: int

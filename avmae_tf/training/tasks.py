@@ -177,6 +177,7 @@ class FinetuneTask(Task):
         return build_classifier(self.config, self.heads)
 
     def trainables(self, model: Classifier) -> list[tf.Variable]:
+        """All variables, or the head's alone where the encoder is frozen."""
         frozen = self.config.freeze_encoder
         return model.head.trainable_variables if frozen else model.trainable_variables
 

@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.inputs import Worker, eval_batches, training_batches
-from avmae_tf.data.views import normalise
+from avmae_tf.data.views import scale_video
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices
 from avmae_tf.training.optimizers import make_optimizer, make_schedule, shrink_kernels
@@ -83,11 +83,12 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     @property
     def global_step(self) -> tf.Variable:
+        """Steps of the optimizer so far."""
         return self.optimizer.iterations
 
     @functools.cached_property
     def not_finite(self):
-        """A look at all weights and slots of the optimizer, which has them after its first step."""
+        """A function that names a weight or a slot of the optimizer that is not finite, or None."""
         return not_finite([*self.model.variables, *self.optimizer.variables()])
 
     def read_from(self, step: int):
@@ -122,7 +123,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         return self.strategy.experimental_local_results(outcome)[0]
 
     def _gradients(self, batch, seed):
-        batch = normalise(batch)  # here: bytes travel to the device, not floats
+        batch = scale_video(batch)  # here: bytes travel to the device, not floats
         with tf.GradientTape() as tape:
             loss, scalars = self.task.train_loss(self.model, batch, seed)
         return scalars, tape.gradient(

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
-from avmae_tf.data import examples
+from avmae_tf.data.records import write_record
 from avmae_tf.training.serving import (
     CLIP_SIGNATURE,
     EMBED_SIGNATURE,
@@ -50,7 +50,7 @@ def write_warmup(folder: str, name: str):
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # heavy import
 
     clip = warmup_clip()
-    record = examples.write_example(
+    record = write_record(
         key='warm-up',
         filename='',
         label_indices={},

@@ -23,7 +23,7 @@ from beam_jobs.annotations import (
     seconds,
     whole,
 )
-from beam_jobs.labels import normalise
+from beam_jobs.labels import fold_spelling
 from beam_jobs.videos import VideoIndex
 
 SEGMENTS = {  # file: split
@@ -35,6 +35,7 @@ CLASSES, ONTOLOGY = 'class_labels_indices.csv', 'ontology.json'
 
 
 def read(annotations: str | None) -> Published:
+    """AudioSet by its published files; raises ValueError that names what is missing or wrong."""
     if not annotations or not is_folder(annotations):
         raise ValueError(
             f'{annotations or "no annotations"}: must be a folder that holds {CLASSES} and '
@@ -56,7 +57,7 @@ def _names(path: str) -> dict[str, str]:
         raise ValueError(f'{path}: every index must be there once, from 0 on')
     rows = [row for _, row in sorted(zip(indices, rows, strict=True))]
     names = [fields['display_name'] for _, fields in rows]
-    texts = [*map(normalise, names)]
+    texts = [*map(fold_spelling, names)]
     return {
         fields['mid']: name if texts.count(text) == 1 else f'{name} ({fields["mid"]})'
         for (_, fields), name, text in zip(rows, names, texts, strict=True)

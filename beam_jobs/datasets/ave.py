@@ -19,7 +19,7 @@ from beam_jobs.annotations import (
     read_lines,
     whole,
 )
-from beam_jobs.labels import normalise
+from beam_jobs.labels import fold_spelling
 from beam_jobs.videos import VideoIndex
 
 ALL = 'Annotations.txt'
@@ -29,12 +29,13 @@ HEADER = 'Category'
 
 
 def read(annotations: str | None) -> Published:
+    """AVE by its published files; raises ValueError that names what is missing or wrong."""
     path = file_in(annotations, ALL, *SPLITS)
     folder = annotations if annotations and is_folder(annotations) else None
     files = dict(present(folder, SPLITS)) if folder else {}
     naming = files if os.path.basename(path) in files else [path]  # where there is ALL, it alone
     spelled = {fields[0] for file in naming for _, fields in _events(file)}
-    categories = {normalise(name): name for name in sorted(spelled)}
+    categories = {fold_spelling(name): name for name in sorted(spelled)}
     return Published(
         _clips(files or {path: ''}),
         {EVENT: [*(categories[name] for name in sorted(categories)), BACKGROUND]},
@@ -47,7 +48,7 @@ def _events(path: str) -> Iterator[tuple[str, list[str]]]:
         if fields[0] == HEADER:
             continue
         filled(fields[1], 'VideoID', where)
-        if normalise(filled(fields[0], 'Category', where)) == BACKGROUND:
+        if fold_spelling(filled(fields[0], 'Category', where)) == BACKGROUND:
             raise ValueError(f'{where}: Category must be an event, got {fields[0]!r}')
         yield where, fields
 

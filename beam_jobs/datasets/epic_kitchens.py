@@ -20,7 +20,7 @@ from beam_jobs.annotations import (
     seconds,
     whole,
 )
-from beam_jobs.labels import normalise
+from beam_jobs.labels import fold_spelling
 from beam_jobs.videos import VideoIndex
 
 ACTIONS = {'EPIC_100_train.csv': TRAIN, 'EPIC_100_validation.csv': EVAL}  # file: split
@@ -34,6 +34,7 @@ COLUMNS = (
 
 
 def read(annotations: str | None) -> Published:
+    """EPIC-KITCHENS-100 by its published files; raises ValueError that names what is wrong."""
     if not annotations or not is_folder(annotations):
         raise ValueError(
             f'{annotations or "no annotations"}: must be a folder that holds '
@@ -55,7 +56,7 @@ def _names(folder: str, head: str) -> list[str]:
             index = whole(fields['id'], 'id', where, count)
             key = filled(fields['key'], 'key', where)
             note_once(ids, str(index), 'id', where)
-            note_once(keys, normalise(key), 'key', where)
+            note_once(keys, fold_spelling(key), 'key', where)
             names[index] = key
     return names
 

@@ -20,7 +20,7 @@ from beam_jobs.annotations import (
     read_table,
     seconds,
 )
-from beam_jobs.labels import normalise
+from beam_jobs.labels import fold_spelling
 from beam_jobs.manifests import LABEL_SEPARATOR
 from beam_jobs.videos import VideoIndex
 
@@ -29,6 +29,7 @@ CLASSES = 'classes.txt'
 
 
 def read(annotations: str | None) -> Published:
+    """Clips of the CSV `annotations`, or of every video if None; raises ValueError by line."""
     if annotations is None:
         return Published(None, {}, VideoIndex.by_name)
     if is_folder(annotations) or not exists(annotations):
@@ -45,7 +46,7 @@ def _classes(path: str) -> tuple[str, ...]:
     with open_annotations(path) as lines:
         for number, line in enumerate(lines, 1):
             if name := line.strip():
-                note_once(seen, normalise(name), 'a class', f'{path}, line {number}')
+                note_once(seen, fold_spelling(name), 'a class', f'{path}, line {number}')
                 names.append(name)
     return tuple(names)
 

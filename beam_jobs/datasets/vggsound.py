@@ -13,6 +13,7 @@ CLIP_SECONDS = 10.0
 
 
 def read(annotations: str | None) -> Published:
+    """VGGSound by `vggsound.csv`; raises ValueError that names what is missing or wrong."""
     path = file_in(annotations, 'vggsound.csv')
     return Published(_clips(path), {LABEL: ()}, VideoIndex.by_segment)
 

@@ -59,6 +59,7 @@ class OverClips(beam.CombineFn):
         return found
 
     def result(self, value: float) -> metric_types.MetricsDict:
+        """A value by its metric's key; beside an undefined one also the reason."""
         if not isinstance(value, Undefined):
             return {self.key: value}
         reason = self.key._replace(name=self.key.name + REASON)

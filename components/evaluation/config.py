@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from avmae_tf.config import Spec
 from avmae_tf.config.heads import EVENT, HEADS, LABEL, NOUN, VERB
-from avmae_tf.data import examples
+from avmae_tf.data.records import label_index_key
 from avmae_tf.training.serving import output_keys
 from components.evaluation import metrics
 
@@ -71,12 +71,12 @@ def eval_config(
     if len(heads) == 1:
         ((output, wanted),) = by_output.items()
         keys: dict[str, Any] = {
-            'label_key': examples.label_index_key(*heads),
+            'label_key': label_index_key(*heads),
             'prediction_key': output,
         }
         specs = [tfma.MetricsSpec(metrics=wanted + of_all)]
     else:
-        labels = {outputs[head]: examples.label_index_key(head) for head in heads}
+        labels = {outputs[head]: label_index_key(head) for head in heads}
         keys = {'label_keys': labels}
         specs = [tfma.MetricsSpec(output_names=[o], metrics=m) for o, m in by_output.items()]
         specs.append(tfma.MetricsSpec(metrics=of_all))
@@ -138,6 +138,6 @@ def label_schema() -> str:
     """A schema of the labels alone, as text: TFMA then never unpacks the pictures."""
     schema = schema_pb2.Schema()
     for head in HEADS:
-        name = examples.label_index_key(head)
+        name = label_index_key(head)
         schema.feature.add(name=name, type=schema_pb2.INT).value_count.min = 0
     return text_format.MessageToString(schema)

@@ -1,4 +1,4 @@
-"""What classifiers are measured by, exactly, or why clips do not define it.
+"""Exact measures of classifiers, or the reason why the clips at hand do not define one.
 
 Shapes: N clips, C classes, S seconds, k labels of a clip.
 """

@@ -66,6 +66,7 @@ class ConfusionMatrix(multi_class_confusion_matrix_plot.MultiClassConfusionMatri
     def computations(
         self, eval_config: tfma.EvalConfig | None = None, **settings: Any
     ) -> metric_types.MetricComputations:
+        """TFMA's, over the clips that have labels."""
         return [
             c._replace(combiner=OfLabelled(c.keys[0], eval_config, c.combiner))
             if isinstance(c, metric_types.MetricComputation)

@@ -1,4 +1,4 @@
-"""Reads the records that are evaluated once before TFMA does, which passes over what is missing."""
+"""Checks every record before TFMA measures on them, since TFMA passes over what is missing."""
 
 from typing import Any
 

@@ -36,6 +36,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
+        """Converts, moves the records into the artifact, and counts what was set aside."""
         config = example_gen_pb2.CustomConfig()
         proto_utils.json_to_proto(
             exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config

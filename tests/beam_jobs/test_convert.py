@@ -13,9 +13,9 @@ from clock_movies import write_movie
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.dataset import load_dataset
-from avmae_tf.data.examples import DMVR, KEY, LABEL_TEXT
 from avmae_tf.data.inputs import training_batches
-from beam_jobs import video_to_examples
+from avmae_tf.data.records import DMVR, KEY, LABEL_TEXT
+from beam_jobs import video_to_records
 from beam_jobs.convert import convert
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Row, read_manifest, write_manifest
@@ -176,13 +176,13 @@ def test_an_interrupted_conversion_converts_only_what_is_missing(
     (out / missing[0].path).unlink()
     (out / WORK / 'half').mkdir(parents=True)
 
-    real, converted = video_to_examples.convert_rows, []
+    real, converted = video_to_records.convert_rows, []
 
     def convert_rows(rows, job):
         converted.append(rows)
         return real(rows, job)
 
-    monkeypatch.setattr(video_to_examples, 'convert_rows', convert_rows)
+    monkeypatch.setattr(video_to_records, 'convert_rows', convert_rows)
     convert(manifest, str(out), MEDIA)
     assert sorted(converted, key=str) == sorted((list(p.rows) for p in missing), key=str)
     assert contents(out) == contents(records)
@@ -221,13 +221,13 @@ def test_a_shard_that_is_missing_from_a_finished_folder_is_made_again(
 def test_what_killed_attempts_left_behind_goes_before_the_work_starts(clips, tmp_path, monkeypatch):
     (tmp_path / WORK).mkdir()
     (tmp_path / WORK / 'clips-of-a-killed-attempt').write_bytes(b'0' * 1000)
-    real, seen = video_to_examples.convert_rows, []
+    real, seen = video_to_records.convert_rows, []
 
     def convert_rows(rows, job):
         seen.extend(os.listdir(tmp_path / WORK))
         return real(rows, job)
 
-    monkeypatch.setattr(video_to_examples, 'convert_rows', convert_rows)
+    monkeypatch.setattr(video_to_records, 'convert_rows', convert_rows)
     convert(build_manifest(str(clips.parent / 'eval')), str(tmp_path), MEDIA)
     assert 'rows.csv' in seen and 'clips-of-a-killed-attempt' not in seen
 

@@ -13,9 +13,9 @@ from clock_movies import check_sync, clicks, clock_face, write_movie
 
 from avmae_tf.cli.data import convert
 from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
-from avmae_tf.data import examples
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.inputs import targets
+from avmae_tf.data.records import END_US, START_US, parse_record
 from beam_jobs.datasets import NAMES, build_manifest
 
 IDS = ('-aB_cD-3f_g', '_h-1_000030', 'kLmNoPqRsTu', '00000000_10', 'missing_one')
@@ -56,13 +56,13 @@ def records(out: Path, split: str) -> dict[str, SimpleNamespace]:
     dataset, found = load_dataset(str(out)), {}
     for shard in dataset.shards(split):
         for record in tf.data.TFRecordDataset(str(out / shard.path)):
-            clip = examples.parse_example(record, dataset.heads)
+            clip = parse_record(record, dataset.heads)
             context = tf.train.Example.FromString(record.numpy()).features.feature
             found[clip['key'].numpy().decode()] = SimpleNamespace(
                 frames=tuple(clip['frames'].numpy()),
                 waveform=clip['waveform'].numpy() * 32768,
-                start_us=context[examples.START_US].int64_list.value[0],
-                end_us=context[examples.END_US].int64_list.value[0],
+                start_us=context[START_US].int64_list.value[0],
+                end_us=context[END_US].int64_list.value[0],
                 labels={head: x.numpy().tolist() for head, x in clip['labels'].items()},
                 targets=targets(clip['labels'], dataset),
             )

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from avmae_tf.cli.data import convert
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.dataset import load_dataset
-from avmae_tf.data.examples import FILENAME, KEY
+from avmae_tf.data.records import FILENAME, KEY
 from beam_jobs.convert import convert as convert_manifest
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifest_report import Listed, report_of

@@ -149,17 +149,17 @@ def test_a_file_is_cut_out_if_its_length_says_so(tmp_path, length, start, end, c
      'Playing the violín', 'Play\u0301ing THE violin'],
 )  # fmt: skip
 def test_spellings_of_a_label_are_one(text):
-    assert labels.normalise(text) == 'playing the violin'
+    assert labels.fold_spelling(text) == 'playing the violin'
 
 
 def test_quotes_and_case_are_one_beyond_ascii():
     text = 'Child\u2019s \u201cStra\u00dfe\u201d'
-    assert labels.normalise(text) == labels.normalise('child\'s "strasse"')
+    assert labels.fold_spelling(text) == labels.fold_spelling('child\'s "strasse"')
 
 
 def test_ascii_needs_no_tensorflow_and_gets_the_same():
     for text in (' Dog barking, Howling', "Child's play", 'a\nB  c', 'A|"b"'):
-        assert ' '.join(labels._normalise_unicode(text).split()) == labels.normalise(text)
+        assert ' '.join(labels._normalise_unicode(text).split()) == labels.fold_spelling(text)
 
 
 def test_an_unknown_label_is_named_with_the_nearest(tmp_path):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.dataset import load_dataset
-from avmae_tf.data.examples import KEY
+from avmae_tf.data.records import KEY
 from beam_jobs.convert import convert
 from beam_jobs.datasets import build_manifest
 from beam_jobs.runners import local_pipeline, pipeline_maker

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from avmae_tf.cli.failures import explain
 from avmae_tf.cli.inspect import inspect
 from avmae_tf.config import PRETRAIN_RECIPES
-from avmae_tf.data.examples import FORMATS, write_example
+from avmae_tf.data.records import FORMATS, write_record
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.models.cost import pretraining_flops
 from avmae_tf.training.checkpoints import save_model
@@ -49,7 +49,7 @@ def test_a_clip_that_lacks_something_has_its_row(tmp_path, samples, record_forma
     path = str(tmp_path / 'one')
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(
-            write_example(
+            write_record(
                 key='k', filename='', label_indices={}, label_texts={}, start_us=0, end_us=1,
                 frames=(), frames_per_second=8.0, waveform=np.zeros(samples, np.int16),
                 sample_rate_hz=16000, valid_samples=samples, status=(), fingerprint='',
@@ -66,7 +66,7 @@ def test_labels_are_listed_by_head(tmp_path):
     with tf.io.TFRecordWriter(path) as writer:
         for verb in ('wash', 'wash', 'cut'):
             writer.write(
-                write_example(
+                write_record(
                     key='k', filename='', label_indices={'noun': (0,), 'verb': (0,)},
                     label_texts={'noun': ('cup',), 'verb': (verb,)}, start_us=0, end_us=1,
                     frames=(), frames_per_second=8.0, waveform=np.zeros(16000, np.int16),

@@ -11,7 +11,7 @@ from avmae_tf.data.inputs import (
     training_batches,
 )
 from avmae_tf.data.inputs import shard_order as order
-from avmae_tf.data.views import normalise
+from avmae_tf.data.views import scale_video
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +82,7 @@ def test_batches_have_the_shapes_and_ranges_of_the_model(records, dataset, pretr
     assert batches.element_spec['audio'].shape == (8, 96, 128, 1)
     batch = next(iter(batches))
     assert batch['video'].dtype == tf.uint8
-    video = normalise(batch)['video'].numpy()
+    video = scale_video(batch)['video'].numpy()
     assert -1 <= video.min() < video.max() <= 1
     assert batch['label'].numpy().sum(axis=1).tolist() == [1] * 8
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from avmae_tf.cli.train import finetune
 from avmae_tf.config import RunSpec
-from avmae_tf.data import examples
 from avmae_tf.data.dataset import DATASET_FILE, load_dataset, save_dataset
 from avmae_tf.data.inputs import Worker, eval_batches, training_batches
 from avmae_tf.data.labelled import count_labels
+from avmae_tf.data.records import label_index_key
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 from avmae_tf.training.trainer import Trainer
 from components.evaluation import analysis
@@ -36,7 +36,7 @@ def relabelled(source: str, out, labels, splits=SPLITS, heads=None):
                 for record in tf.data.TFRecordDataset(f'{source}/{shard.path}'):
                     example = tf.train.Example.FromString(record.numpy())
                     for head, indices in labels(split, number).items():
-                        feature = example.features.feature[examples.label_index_key(head)]
+                        feature = example.features.feature[label_index_key(head)]
                         feature.int64_list.value[:] = indices
                     writer.write(example.SerializeToString())
                     number += 1

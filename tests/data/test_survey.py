@@ -7,7 +7,7 @@ import tensorflow as tf
 from avmae_tf.config import MediaSpec
 from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
 from avmae_tf.data.dataset import Dataset, save_dataset
-from avmae_tf.data.examples import EXAMPLE, FORMATS, parse_example, write_example
+from avmae_tf.data.records import EXAMPLE, FORMATS, parse_record, write_record
 from avmae_tf.data.survey import is_records, survey
 
 
@@ -19,7 +19,7 @@ def record(number, *, num_frames=16, samples=32000, texts=('dog',), record_forma
         'waveform': np.zeros(samples, np.int16), 'sample_rate_hz': 16000, 'valid_samples': 0,
         'status': (), 'fingerprint': '', 'record_format': record_format,
     }  # fmt: skip
-    return write_example(**{**fields, **more})
+    return write_record(**{**fields, **more})
 
 
 def write(path, records):
@@ -101,7 +101,7 @@ def test_one_file_is_counted_by_itself(folder):
 def test_the_sample_is_drawn_from_all_records_and_always_the_same(folder):
     def keys(count):
         sample = survey(str(folder), count).sample
-        return [parse_example(x)['key'].numpy() for x in sample]
+        return [parse_record(x)['key'].numpy() for x in sample]
 
     assert keys(3) == keys(3) and len(set(keys(3))) == 3
     assert sorted(keys(20)) == [f'clip-{i}'.encode() for i in range(8)]

@@ -8,12 +8,12 @@ from served_requests import picture
 
 from avmae_tf.config import AugmentSpec, MediaSpec, SpecAugment, VideoSpec
 from avmae_tf.config.heads import LABEL
-from avmae_tf.data.examples import parse_example, write_example
+from avmae_tf.data.records import parse_record, write_record
 from avmae_tf.data.video import (
     crop_window,
     decode_frames,
     frame_indices,
-    normalise_frames,
+    scale_frames,
     segment_indices,
 )
 from avmae_tf.data.views import (
@@ -115,12 +115,12 @@ def test_frames_are_scaled_as_a_whole_and_then_cropped():
 
 def test_frames_become_floats_around_zero():
     levels = tf.constant([[0, 51, 102, 204, 255]], tf.uint8)
-    np.testing.assert_allclose(normalise_frames(levels), [[-1, -0.6, -0.2, 0.6, 1]], atol=1e-6)
+    np.testing.assert_allclose(scale_frames(levels), [[-1, -0.6, -0.2, 0.6, 1]], atol=1e-6)
 
 
 def record(*, frames=(), waveform=(), labels=(3,)):
-    return parse_example(
-        write_example(
+    return parse_record(
+        write_record(
             key='k', filename='f', label_indices={LABEL: labels}, label_texts={},
             start_us=0, end_us=1, frames=tuple(frames), frames_per_second=8.0,
             waveform=np.array(waveform, np.int16), sample_rate_hz=16000,

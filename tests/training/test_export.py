@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avmae_tf.data.examples import parse_example
 from avmae_tf.data.inputs import eval_batches
+from avmae_tf.data.records import parse_record
 from avmae_tf.models.classifier import merge_views, view_averaged_logits
 from avmae_tf.training.checkpoints import describe_model, load_model
 from avmae_tf.training.export import describe_served, export_saved_model
@@ -37,7 +37,7 @@ def as_wav(waveform) -> bytes:
 
 def client_request(serialized):
     """What a client that has JPEGs and samples sends; clips of unequal length are filled up."""
-    clips = [parse_example(record) for record in serialized]
+    clips = [parse_record(record) for record in serialized]
     frames = [clip['frames'].numpy().tolist() for clip in clips]
     longest = max(map(len, frames)) + 3
     return {

@@ -9,7 +9,7 @@ from fuzz_requests import fuzz
 from served_requests import clip, jpeg, picture, record, request, tone
 
 from avmae_tf.data import checks
-from avmae_tf.data.examples import write_example
+from avmae_tf.data.records import write_record
 from avmae_tf.predictor import Predictor
 from avmae_tf.training.warmup import to_wav
 from beam_jobs.media import decode_clip
@@ -72,7 +72,7 @@ def test_records_clips_and_predict_agree(ask, ask_records, exported, clips, data
     path = str(next(clips.parent.glob('eval/*.mp4')))
     decoded = decode_clip(path, dataset.media)
     by_record = ask_records(
-        write_example(
+        write_record(
             key='k', filename='', label_indices={}, label_texts={}, start_us=decoded.start_us,
             end_us=decoded.end_us, frames=decoded.frames, frames_per_second=8.0,
             waveform=decoded.waveform, sample_rate_hz=16000, valid_samples=0, status=(),

@@ -1,11 +1,10 @@
 """Decoded audio on a clip's time line: mono, 16 kHz, every sample at the time its timestamp says.
 
-Frames are cut into runs without a break in format or time; each run is resampled by itself and
-laid down where it starts, so that a late track stays late and a hole stays a hole. Where two runs
+Frames are cut into pieces without a break in format or time; each piece is resampled by itself and
+laid down where it starts, so that a late track stays late and a hole stays a hole. Where two pieces
 overlap the earlier one in the file wins.
 
-Timestamps are not taken at their word: one that the next ones do not bear out is an error, and its
-frame goes where it follows the last one.
+A timestamp that the next ones contradict counts as an error; its frame follows the one before it.
 """
 
 import av
@@ -16,8 +15,8 @@ from beam_jobs.channels import packed, with_samples
 from beam_jobs.reasons import SECOND_US
 
 # Timestamps jitter around a steady clock (FLV and WebM round to 1 ms, recorders are worse), and to
-# follow every one of them would put clicks into the sound: a new run begins at the first of several
-# frames in a row that are off by more than rounding explains.
+# follow every one of them would put clicks into the sound: a new piece begins at the first of
+# several frames in a row that are off by more than rounding explains.
 JITTER_US = 20_000
 ROUNDING_US = 3_000
 MAX_FRAMES_OFF = 8
@@ -28,7 +27,7 @@ WILD = 1.05  # a sample beyond it is not loud but damaged
 
 
 class TimeLine:
-    """Samples of one segment, laid down run by run."""
+    """Samples of one segment, laid down piece by piece."""
 
     def __init__(self, start_us: int, end_us: int) -> None:
         self.start_us, self.end_us = start_us, end_us
@@ -37,6 +36,7 @@ class TimeLine:
         self._placed: list[tuple[int, np.ndarray]] = []
 
     def place(self, time_us: int, samples: np.ndarray) -> None:
+        """Puts samples at a time; what lies outside of the segment is cut."""
         position = num_samples(time_us - self.start_us)
         room = num_samples(self.end_us - self.start_us) - position
         inside = samples[max(0, -position) : max(0, room)]
@@ -57,7 +57,7 @@ class TimeLine:
         return laid, valid
 
 
-class _Run:
+class _Piece:
     """Frames that follow each other without a break, through one resampler."""
 
     def __init__(self, time_us: int, frame: av.AudioFrame) -> None:
@@ -77,14 +77,16 @@ class _Run:
         return self._format == _format(frame)
 
     def feed(self, frame: av.AudioFrame, time_line: TimeLine) -> None:
+        """Adds a frame, which is resampled in blocks."""
         self.num_frames += 1
         self._num_heard += frame.samples
-        frame.pts = None  # the run counts samples
+        frame.pts = None  # the piece counts samples
         self._fifo.write(frame)
         while (block := self._fifo.read(BLOCK_SAMPLES)) is not None:
             self._resample(block, time_line)
 
     def close(self, time_line: TimeLine) -> None:
+        """Resamples the rest and puts all of it on the time line."""
         if (block := self._fifo.read()) is not None:
             self._resample(block, time_line)
         self._collect(None, time_line)
@@ -111,26 +113,26 @@ class _Run:
         self._blocks += [block.to_ndarray()[0] for block in blocks if block is not None]
 
 
-class Runs:
-    """Frames in file order, divided into runs."""
+class Pieces:
+    """Frames in file order, divided into pieces."""
 
     def __init__(self, time_line: TimeLine) -> None:
         self._time_line = time_line
-        self._run: _Run | None = None
-        # (time, frame) of frames that may begin a run or belong to the last
+        self._piece: _Piece | None = None
+        # (time, frame) of frames that may begin a piece or belong to the last
         self._held: list[tuple[int, av.AudioFrame]] = []
 
     @property
     def end_us(self) -> int:
         """When a frame without a timestamp starts."""
-        if self._run is None:
+        if self._piece is None:
             return 0
-        return (self._held[0][0] if self._holds_far else self._run.end_us) + self._held_us
+        return (self._held[0][0] if self._holds_far else self._piece.end_us) + self._held_us
 
     @property
-    def _last(self) -> _Run:
-        assert self._run is not None, 'the first frame begins a run'
-        return self._run
+    def _last(self) -> _Piece:
+        assert self._piece is not None, 'the first frame begins a piece'
+        return self._piece
 
     @property
     def _held_us(self) -> int:
@@ -142,9 +144,10 @@ class Runs:
         return bool(self._held) and abs(self._held[0][0] - self._last.end_us) > JITTER_US
 
     def add(self, time_us: int, frame: av.AudioFrame) -> None:
-        if self._run is None or not self._run.has_format_of(frame):
+        """Adds a frame to the last piece, or holds it until the next ones tell where it belongs."""
+        if self._piece is None or not self._piece.has_format_of(frame):
             self.close()
-            self._run = _Run(time_us, frame)
+            self._piece = _Piece(time_us, frame)
         if self._holds_far and self._off_us(time_us) <= JITTER_US:
             self._time_line.errors += 1  # as if nothing had been: their time was wrong
             self._feed_held()
@@ -152,35 +155,37 @@ class Runs:
             self._settle()
         if self._off_us(time_us) <= ROUNDING_US:
             self._feed_held()
-            self._run.feed(frame, self._time_line)
+            self._piece.feed(frame, self._time_line)
         else:
             self._held.append((time_us, frame))
             if len(self._held) > MAX_FRAMES_OFF:
                 self._begin_with_held()
 
     def close(self) -> None:
-        if self._run is not None:
+        """Ends the last piece."""
+        if self._piece is not None:
             self._settle()
-            self._run.close(self._time_line)
+            self._piece.close(self._time_line)
 
     def _off_us(self, time_us: int) -> int:
-        """How far a frame is from where the run ends if what is held belongs to it."""
+        """How far a frame is from where the piece ends if what is held belongs to it."""
         return abs(time_us - self._last.end_us - self._held_us)
 
     def _settle(self) -> None:
-        """Nothing follows what is held: it is jitter, or a run of its own however short."""
+        """Decides about frames that are held: jitter of this piece, or the start of a new one."""
         if self._holds_far:
             self._begin_with_held()
         self._feed_held()
 
     def _begin_with_held(self) -> None:
+        """Ends the last piece and begins a new one with the frames that are held."""
         time_us, frame = self._held[0]
         back_us = self._last.time_us - time_us
         if back_us > JOIN_US and self._last.num_frames <= MAX_FRAMES_OFF:
-            self._time_line.errors += 1  # time goes back: the last run was ahead of its own
+            self._time_line.errors += 1  # time goes back: the last piece was ahead of its own
         else:
             self._last.close(self._time_line)
-        self._run = _Run(time_us, frame)
+        self._piece = _Piece(time_us, frame)
         self._feed_held()
 
     def _feed_held(self) -> None:
@@ -190,6 +195,7 @@ class Runs:
 
 
 def num_samples(duration_us: int) -> int:
+    """Samples at 16 kHz in a duration."""
     return round(duration_us * SAMPLE_RATE_HZ / SECOND_US)
 
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 from apache_beam.metrics import Metrics
 
 from avmae_tf.config import SAMPLE_RATE_HZ
-from avmae_tf.data.examples import write_example
 from avmae_tf.data.labelled import has_several, is_labelled
+from avmae_tf.data.records import write_record
 from avmae_tf.storage import replaced, to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
@@ -68,7 +68,7 @@ def _wanted(row: Row) -> Wanted:
 
 
 def _record(job: Job, row: Row, clip: Clip, indices: dict[str, dict[str, int]]) -> bytes:
-    return write_example(
+    return write_record(
         key=to_unicode(row.key),
         filename=to_unicode(row.path),
         label_indices={
@@ -102,6 +102,7 @@ class WriteShard(beam.DoFn):
         self.job = job
 
     def process(self, task: ShardTask) -> Iterator[str]:
+        """Makes the shard of `task`, or finds it made."""
         path = os.path.join(self.out, task.path)
         report_path = os.path.join(self.out, task.report_path)
         if self._is_done(path, report_path):
@@ -155,7 +156,7 @@ class WriteShard(beam.DoFn):
         )
 
 
-class VideoToExamples(beam.PTransform):
+class VideoToRecords(beam.PTransform):
     """PCollection of ShardTask to PCollection of paths; shards and reports go below `out`."""
 
     def __init__(self, out: str, job: Job) -> None:
@@ -164,5 +165,6 @@ class VideoToExamples(beam.PTransform):
         self.job = job
 
     def expand(self, tasks: beam.PCollection) -> beam.PCollection:
+        """Paths of the shards that are made."""
         # Tasks, not records, are spread over the workers.
         return tasks | beam.Reshuffle() | beam.ParDo(WriteShard(self.out, self.job))

@@ -7,12 +7,12 @@ import tensorflow as tf
 from avmae_tf.config import MediaSpec
 from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
 from avmae_tf.data.dataset import Dataset
-from avmae_tf.data.examples import (
+from avmae_tf.data.records import (
     DMVR,
     FORMATS,
-    measure_example,
-    parse_example,
-    write_example,
+    measure_record,
+    parse_record,
+    write_record,
 )
 
 FRAMES = (b'\xff\xd8one', b'\xff\xd8two', b'\xff\xd8three')
@@ -26,7 +26,7 @@ def write(**changes):
         'frames': FRAMES, 'frames_per_second': 8.0, 'waveform': WAVEFORM, 'sample_rate_hz': 16000,
         'valid_samples': 4, 'status': (), 'fingerprint': 'f',
     }  # fmt: skip
-    return write_example(**{**fields, **changes})
+    return write_record(**{**fields, **changes})
 
 
 def test_a_record_in_the_form_of_dmvr_is_read_by_its_key_table():
@@ -68,26 +68,26 @@ def theirs(frames, samples, **context) -> bytes:
 
 def test_a_record_of_dmvr_is_read_by_us():
     samples = np.linspace(-1, 1, 32000, dtype=np.float32)
-    clip = parse_example(theirs(FRAMES * 10, samples), (LABEL,))
+    clip = parse_record(theirs(FRAMES * 10, samples), (LABEL,))
     assert clip['frames'].numpy().tolist() == [*FRAMES] * 10
     np.testing.assert_array_equal(clip['waveform'], samples)
     assert clip['labels'][LABEL].numpy().tolist() == [5]
     assert clip['key'].numpy() == b''
     assert clip['frames_per_second'].numpy() == 15.0  # thirty in two seconds of sound
-    timed = parse_example(theirs(FRAMES * 10, [], start=10**6, end=7 * 10**6))
+    timed = parse_record(theirs(FRAMES * 10, [], start=10**6, end=7 * 10**6))
     assert timed['frames_per_second'].numpy() == 5.0
 
 
 @pytest.mark.parametrize('record_format', FORMATS)
 def test_both_forms_read_alike(record_format):
-    clip = parse_example(write(record_format=record_format), (LABEL,))
+    clip = parse_record(write(record_format=record_format), (LABEL,))
     assert clip['key'].numpy() == b'a#1-3'
     assert clip['frames'].numpy().tolist() == [*FRAMES]
     assert clip['frames_per_second'].numpy() == 8.0
     assert clip['waveform'].numpy().tolist() == [0.0, 0.5, -1.0, 32767 / 32768]
     assert clip['labels'][LABEL].numpy().tolist() == [3, 7]
     silent = write(record_format=record_format, frames=(), waveform=WAVEFORM[:0], label_indices={})
-    clip = parse_example(silent, (LABEL,))
+    clip = parse_record(silent, (LABEL,))
     assert (clip['frames'].shape, clip['waveform'].shape) == ((0,), (0,))
     assert clip['labels'][LABEL].shape == (0,)
 
@@ -101,13 +101,13 @@ def test_every_head_has_its_own_keys():
     assert features['clip/label/verb/text'].bytes_list.value[:] == [b'wash']
     assert features['clip/label/event/index'].int64_list.value[:] == [*range(10)]
     assert 'clip/label/index' in features  # empty, never missing
-    read = parse_example(record, labels)['labels']
+    read = parse_record(record, labels)['labels']
     assert {head: tuple(x.numpy()) for head, x in read.items()} == labels
 
 
 def test_records_are_parsed_in_a_graph_of_both_forms():
     both = tf.data.Dataset.from_tensor_slices([write(record_format=x) for x in FORMATS])
-    one, other = both.map(parse_example)
+    one, other = both.map(parse_record)
     np.testing.assert_array_equal(one['waveform'], other['waveform'])
     assert one['frames'].numpy().tolist() == other['frames'].numpy().tolist()
 
@@ -127,13 +127,13 @@ def test_what_can_be_counted_needs_no_decoding_and_holds_for_both_forms():
         record = write(
             record_format=record_format, label_indices=heads, label_texts={NOUN: ('cup',)}
         )
-        found = measure_example(record)
+        found = measure_record(record)
         assert {h: x.numpy().tolist() for h, x in found['labels'].items()} == {
             LABEL: [], NOUN: [1], VERB: [2], EVENT: []
         }  # fmt: skip
         assert found['texts'][NOUN].numpy().tolist() == [b'cup'] and not len(found['texts'][VERB])
         assert (found['num_frames'], found['frames_per_second']) == (3, 8.0)
         assert (found['num_samples'], found['sample_rate_hz']) == (4, 16000)
-    found = measure_example(theirs(FRAMES * 10, np.zeros(32000)))
+    found = measure_record(theirs(FRAMES * 10, np.zeros(32000)))
     assert (found['num_frames'], found['frames_per_second']) == (30, 15.0)
     assert (found['num_samples'], found['sample_rate_hz']) == (32000, 16000)

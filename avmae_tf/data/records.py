@@ -1,11 +1,10 @@
-"""THE record contract: what a record holds, how it is written, and how it is read.
+"""The contract of records: what a record holds, how it is written, and how it is read.
 
 A record is a tf.train.Example, or, for loaders built on DMVR such as the authors', a
 tf.train.SequenceExample with frames and waveform in feature lists. Both are read by one function:
 the messages share their first field, so that the context of the one is the features of the other.
 Keys are those of MediaSequence / DMVR. A missing modality is an empty list, never a missing key:
 what a record must have is decided here, in `_fault`.
-A clip has labels by head: what a classifier of its own is trained on.
 Shapes: F stored frames, S samples at 16 kHz, k labels of a head.
 """
 
@@ -50,10 +49,12 @@ EXAMPLE, DMVR = FORMATS = ('example', 'dmvr')
 
 
 def label_index_key(head: str) -> str:
+    """The feature that holds the labels of `head` as indices of classes."""
     return LABEL_INDEX if head == LABEL else f'clip/label/{head}/index'
 
 
 def label_text_key(head: str) -> str:
+    """The feature that holds the labels of `head` as text."""
     return LABEL_TEXT if head == LABEL else f'clip/label/{head}/text'
 
 
@@ -75,7 +76,7 @@ def _features(values: Mapping) -> tf.train.Features:
     return tf.train.Features(feature={k: _feature(v) for k, v in values.items()})
 
 
-def write_example(
+def write_record(
     *,
     key: str,
     filename: str,
@@ -145,7 +146,7 @@ def _first_of(values: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.size(values) > 0, lambda: values, lambda: others)
 
 
-def read_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
+def read_record(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
     """One serialized record to its key, labels, frames [F] (JPEG), rate, waveform [S], fault.
 
     Labels are {head: int64 [k]} of the `heads` asked for; the waveform is float32 in [-1, 1] at
@@ -173,21 +174,21 @@ def read_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
     }
 
 
-def parse_example(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
-    """As `read_example`; a record with a fault is an InvalidArgumentError that says it."""
-    clip = read_example(serialized, heads)
+def parse_record(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
+    """As `read_record`; a record with a fault is an InvalidArgumentError that says it."""
+    clip = read_record(serialized, heads)
     fault = clip.pop('fault')
     sentence = ['record', clip['key'], fault]
     with tf.control_dependencies([tf.debugging.Assert(fault == '', sentence)]):
         return tf.nest.map_structure(tf.identity, clip)
 
 
-def measure_example(serialized: tf.Tensor) -> dict:
+def measure_record(serialized: tf.Tensor) -> dict:
     """What there is to count in one serialized record; its media stay undecoded.
 
     Labels of all heads as {head: int64 [k]}, their texts as {head: string [k]} (none where the
     writer left them out), num_frames, frames_per_second, num_samples, sample_rate_hz, and the
-    fault as of `read_example`.
+    fault as of `read_record`.
     """
     indices = {label_index_key(head): tf.int64 for head in HEADS}
     texts = {label_text_key(head): tf.string for head in HEADS}
