@@ -1,6 +1,8 @@
 """The benchmarks measure CPU time, whoever spends it, and name what they do not know."""
 
 import importlib
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +37,43 @@ def test_the_ratio_is_that_of_the_medians(clock):
     )  # fmt: skip
     assert (found.subject_value, found.reference_value) == (3.0, 2.0)
     assert found.ratio == 1.5 and not found.met
+
+
+def test_both_take_turns(clock):
+    order = []
+
+    def ran(name):
+        order.append(name)
+        clock.work(1.0)
+
+    measure.compare(
+        subject=('a', lambda: ran('a')), reference=('b', lambda: ran('b')),
+        unit='part', count=1, target=1.0, repeats=2,
+    )  # fmt: skip
+    assert order == ['a', 'b'] * 3  # the first round is not counted
+
+
+BURN = """
+import time
+while time.process_time() < 0.2:
+    pass
+print(flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    'start', [(), ('sh', '-c', '"$@"; true', 'sh')], ids=['child', 'grandchild']
+)
+def test_what_descendants_spend_counts_while_they_live_and_when_they_are_dead(start):
+    before = measure.cpu_seconds()
+    command = [*start, sys.executable, '-S', '-c', BURN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        process.stdout.readline()
+        assert measure.cpu_seconds() - before > 0.19
+        os.killpg(process.pid, signal.SIGKILL)
+    if not start:  # of a grandchild, the shell that would have counted it is dead, too
+        assert measure.cpu_seconds() - before > 0.19
 
 
 def test_what_a_thread_does_afterwards_counts(clock):

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avmae_tf.config import RunSpec
+from avmae_tf.config import AugmentSpec, Mixup, RunSpec
+from avmae_tf.data.augment import mixup
+from avmae_tf.models.blocks import fold_in
+from avmae_tf.models.builders import blank_inputs
 from avmae_tf.training import checkpoints, devices, loop
 from avmae_tf.training.checkpoints import (
     RunFolder,
@@ -298,25 +301,37 @@ def test_a_folder_without_a_model_is_named(tmp_path):
         load_model(str(tmp_path))
 
 
-def test_mixup_reaches_the_loss_and_both_heads(finetune_config, dataset):
-    from avmae_tf.config import AugmentSpec, Mixup
-    from avmae_tf.models.builders import blank_inputs
-
+@pytest.mark.parametrize('per_modality', [False, True])
+def test_mixup_reaches_the_loss_and_both_heads(per_modality, finetune_config, dataset):
     two_heads = dataset.replace(heads={'noun': ('a', 'b', 'c'), 'verb': ('x', 'y')})
     inputs = {
         m: tf.random.stateless_normal(x.shape, [i, 1])
         for i, (m, x) in enumerate(blank_inputs(finetune_config, 4).items())
     }
     labels = {'noun': tf.one_hot([0, 1, 2, 0], 3), 'verb': tf.one_hot([0, 1, 1, 1], 2)}
+    spec, seed = Mixup(per_modality=per_modality), tf.constant([0, 5])
+    config = finetune_config.replace(
+        augment=AugmentSpec(mixup=spec), stochastic_depth=0.0, label_smoothing=0.0
+    )
+    task = FinetuneTask(config, two_heads)
+    model = task.build()
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign(tf.random.stateless_normal(variable.shape, [i, 0], stddev=0.2))
+    mixed, targets = mixup(inputs, labels, fold_in(seed, 1), spec=spec)
 
-    def loss(mixup, seed):
-        config = finetune_config.replace(augment=AugmentSpec(mixup=mixup), stochastic_depth=0.0)
-        task = FinetuneTask(config, two_heads)
-        model = task.build()
-        for i, variable in enumerate(model.trainable_variables):
-            variable.assign(tf.random.stateless_normal(variable.shape, [i, 0], stddev=0.2))
-        return float(task.train_loss(model, {**inputs, **labels}, tf.constant(seed))[0])
+    def loss(targets, inputs):
+        """The mean over modalities, heads and clips of the cross-entropy, in NumPy."""
+        losses = []
+        for m, logits in model(inputs).items():
+            parts = {'noun': logits[:, :3].numpy(), 'verb': logits[:, 3:].numpy()}
+            for head, x in parts.items():
+                log = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+                losses.append(-(targets[m][head] * log).numpy().sum(axis=1).mean())
+        return np.mean(losses)
 
-    plain, mixed = loss(None, [0, 5]), loss(Mixup(per_modality=True), [0, 5])
-    assert plain == loss(None, [0, 6])
-    assert mixed != pytest.approx(plain) and mixed != pytest.approx(loss(Mixup(), [0, 6]))
+    found = float(task.train_loss(model, {**inputs, **labels}, seed)[0])
+    assert found == pytest.approx(loss(targets, mixed), rel=1e-5)
+    for head in labels:  # neither may be left as it is, nor may the inputs
+        unmixed = {m: {**y, head: labels[head]} for m, y in targets.items()}
+        assert found != pytest.approx(loss(unmixed, mixed), rel=1e-3)
+    assert found != pytest.approx(loss(targets, inputs), rel=1e-3)

@@ -35,11 +35,22 @@ def test_momentum_by_hand():
         assert variable.numpy()[0] == pytest.approx(expected)
 
 
-def test_adam_by_hand():
-    variable = tf.Variable([1.0])
-    optimizer = make_optimizer(Adam(), 0.1)
-    optimizer.apply_gradients([(tf.constant([4.0]), variable)])
-    assert variable.numpy()[0] == pytest.approx(0.9, abs=1e-6)
+@pytest.mark.parametrize('betas', [(0.9, 0.95), (0.5, 0.999)])
+def test_adam_by_hand(betas):
+    """[Kingma & Ba 2015, Alg. 1], whose first step, of any gradient, is the rate itself."""
+    variable, optimizer = (
+        tf.Variable([1.0]),
+        make_optimizer(Adam(beta_1=betas[0], beta_2=betas[1]), 0.1),
+    )
+    expected, mean, square = 1.0, 0.0, 0.0
+    for step, gradient in enumerate((4.0, -1.0, 0.5, 0.0, 2.0), 1):
+        mean = betas[0] * mean + (1 - betas[0]) * gradient
+        square = betas[1] * square + (1 - betas[1]) * gradient**2
+        unbiased = mean / (1 - betas[0] ** step), square / (1 - betas[1] ** step)
+        expected -= 0.1 * unbiased[0] / (unbiased[1] ** 0.5 + 1e-8)
+        optimizer.apply_gradients([(tf.constant([gradient]), variable)])
+        assert variable.numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert make_optimizer(Adam(), 0.1).get_config()['beta_2'] == 0.95  # Table 20
 
 
 def test_layerwise_decay_counts_from_the_head(finetune_config):
