@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKDIR ?= demo
 
-.PHONY: help setup demo test test-slow bench check format
+.PHONY: help setup demo test test-slow bench check docs format
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: $(READY) ## CPU time against the targets; BENCH=name runs one
 check: $(READY) ## lint, format and types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+docs: $(READY) ## the API reference, from the docstrings, in docs/api
+	@$(PYTHON) docs/build_api.py
 
 format: $(READY) ## mend what lint and format can mend
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .

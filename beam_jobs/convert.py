@@ -4,7 +4,7 @@ OUT/dataset.json       what the records are (written last: without it the job is
 OUT/Split-*/clips-*    the records
 OUT/job.json           whose records they are (beam_jobs.jobs)
 OUT/report.json        counts; beside it tables of single clips (beam_jobs.summary)
-OUT/plan.json          what was promised before (beam_jobs.manifest_report)
+OUT/plan.json          what the manifest promised (beam_jobs.manifest_report)
 """
 
 import collections
@@ -23,6 +23,7 @@ from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.migrations import JOB_FILE, REPORT_FILE
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.locks import holds
+from avmae_tf.data.records import EXAMPLE
 from avmae_tf.storage import is_remote, short_hash, write_text, written
 from beam_jobs import video_to_records
 from beam_jobs.jobs import claim, describe_job, done

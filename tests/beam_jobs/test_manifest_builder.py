@@ -159,7 +159,7 @@ def test_quotes_and_case_are_one_beyond_ascii():
 
 def test_ascii_needs_no_tensorflow_and_gets_the_same():
     for text in (' Dog barking, Howling', "Child's play", 'a\nB  c', 'A|"b"'):
-        assert ' '.join(labels._normalise_unicode(text).split()) == labels.fold_spelling(text)
+        assert ' '.join(labels._fold_unicode(text).split()) == labels.fold_spelling(text)
 
 
 def test_an_unknown_label_is_named_with_the_nearest(tmp_path):
