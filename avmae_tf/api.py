@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from avmae_tf.models.classifier import Classifier
     from avmae_tf.predictor import Predictor
     from avmae_tf.training.runs import Trained
-    from beam_jobs.convert import Summary
     from beam_jobs.manifest_report import ManifestReport
+    from beam_jobs.summary import Summary
     from components.evaluation.analysis import Evaluation
 
 __all__ = [

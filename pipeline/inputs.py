@@ -1,4 +1,4 @@
-"""What a run writes before its graph starts: the manifest and the schema of the labels."""
+"""What a run looks at and writes before its graph starts: models, manifest, schema of labels."""
 
 import os
 
@@ -6,12 +6,25 @@ from avmae_tf.config.heads import EVENT
 from avmae_tf.config.splits import USED
 from avmae_tf.data.labelled import is_labelled
 from avmae_tf.storage import exists, open_text, write_text
+from avmae_tf.training.start import StartModels
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Manifest, read_manifest, write_manifest
 from components.evaluation.config import label_schema
 from pipeline.config import PipelineConfig
 
 SCHEMA_FILE = 'schema.pbtxt'
+
+
+def start_fingerprint(config: PipelineConfig) -> str:
+    """Of the models that the classifier starts from; '' where there are none.
+
+    Raises:
+        ValueError: one is no model, or the classifier cannot start from it.
+    """
+    try:
+        return StartModels(config.finetune, config.start.models).fingerprint
+    except ValueError as error:
+        raise ValueError(f'start: {error}') from None
 
 
 def write_inputs(config: PipelineConfig) -> Manifest:

@@ -23,7 +23,7 @@ from avmae_tf.data.locks import held
 from avmae_tf.storage import is_remote
 from components.pusher.executor import push
 from pipeline.config import PipelineConfig
-from pipeline.inputs import write_inputs
+from pipeline.inputs import start_fingerprint, write_inputs
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.pipeline import build_pipeline
 
@@ -57,12 +57,14 @@ def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outco
 
 def _run(config: PipelineConfig, say: Callable[..., None]) -> Outcome:
     check_metadata(config)
+    fingerprint = start_fingerprint(config)
     say('  listing the clips')
     manifest = write_inputs(config)
     say(f'  {len(manifest.rows)} clips, {manifest.num_classes} classes')
     pipeline = build_pipeline(
         config,
         dict(manifest.heads),
+        start_fingerprint=fingerprint,
         metadata_connection_config=connection(config),
         beam_pipeline_args=list(BEAM_ARGS),
     )

@@ -1,5 +1,6 @@
 """The graph: videos to a pushed classifier, the same for every runner."""
 
+import json
 from typing import Any
 
 from tfx.components.pusher.component import Pusher
@@ -25,17 +26,26 @@ from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 from pipeline.config import PipelineConfig
 
 
-def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: Any) -> Pipeline:
+def build_pipeline(
+    config: PipelineConfig, classes: Classes, *, start_fingerprint: Any = '', **runner_settings: Any
+) -> Pipeline:
     """VideoExampleGen, Pretrainer, Finetuner, Evaluator, Pusher, and what they need.
 
-    `classes` are those of the manifest, by head.
+    It looks at no file: a runner that cannot know what the graph depends on gives what stands for
+    it until the run.
+
+    Args:
+        config: With `start.pretrain` there is a Pretrainer, otherwise there is none.
+        classes: Those of the manifest, by head.
+        start_fingerprint: Of the models of `start`, which makes a changed one run anew: a text, a
+            RuntimeParameter, or the future value of an output of another component.
+        runner_settings: Of the Pipeline.
 
     Raises:
         ValueError: the settings of finetuning do not go with them, or the gate bounds a metric
             that a classifier of them does not have.
     """
     heads = head_sizes(config.finetune, classes)
-    run = config.run.to_json()
 
     example_gen = VideoExampleGen(
         manifest=config.manifest,
@@ -44,22 +54,8 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: 
         work_dir=f'{config.work_dir}/records',
         num_shards=config.data.num_shards,
     )
-    pretrainer = Pretrainer(
-        examples=example_gen.outputs['examples'],
-        config=config.pretrain.to_json(),
-        run=run,
-        work_dir=config.work_dir,
-        learning_version=LEARNING_VERSION,
-    )
-    finetuner = Finetuner(
-        examples=example_gen.outputs['examples'],
-        pretrained=pretrainer.outputs['model'],
-        config=config.finetune.to_json(),
-        run=run,
-        name=config.name,
-        work_dir=config.work_dir,
-        learning_version=LEARNING_VERSION,
-    )
+    trainers = _trainers(config, example_gen.outputs['examples'], start_fingerprint)
+    finetuner = trainers[-1]
     baseline = Resolver(
         strategy_class=LatestOtherBlessedModel,
         model=Channel(type=Model),
@@ -86,7 +82,25 @@ def build_pipeline(config: PipelineConfig, classes: Classes, **runner_settings: 
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=config.pipeline_root,
-        components=[example_gen, pretrainer, finetuner, baseline, schema, evaluator, pusher],
+        components=[example_gen, *trainers, baseline, schema, evaluator, pusher],
         enable_cache=True,
         **runner_settings,
     )
+
+
+def _trainers(config: PipelineConfig, examples: Channel, start_fingerprint: Any) -> list[Any]:
+    """The components that train, the Finetuner last."""
+    common = {
+        'examples': examples,
+        'run': config.run.to_json(),
+        'work_dir': config.work_dir,
+        'learning_version': LEARNING_VERSION,
+    }
+    finetune = {'config': config.finetune.to_json(), 'name': config.name, **common}
+    if config.start.pretrain:
+        pretrainer = Pretrainer(config=config.start.pretrain.to_json(), **common)
+        return [pretrainer, Finetuner(pretrained=pretrainer.outputs['model'], **finetune)]
+    if config.start.models:
+        start = json.dumps(config.start.models)
+        return [Finetuner(start=start, start_fingerprint=start_fingerprint, **finetune)]
+    return [Finetuner(**finetune)]

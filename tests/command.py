@@ -10,7 +10,7 @@ SETTINGS = """
 name: small
 root: .
 data: {videos: clips, annotations: clips/annotations.csv, media: {shorter_side_px: 64}}
-pretrain: {recipe: demo, schedule: {epochs: 3, warmup_epochs: 0.5}}
+start: {pretrain: {recipe: demo, schedule: {epochs: 3, warmup_epochs: 0.5}}}
 finetune: {recipe: demo, schedule: {epochs: EPOCHS, warmup_epochs: 0.5}}
 gate: {min_top1: GATE, max_loss_of_top1: null}
 run: {steps_per_loop: 4, checkpoint_every_loops: 1}

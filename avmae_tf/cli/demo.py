@@ -11,6 +11,7 @@ from avmae_tf import console
 
 TRAIN_CLIPS, EVAL_CLIPS, UNSEEN_SEED = 1024, 256, 1
 MIN_TOP1 = 3 / 16  # three times chance
+PRETRAINER = 'Pretrainer'
 
 SETTINGS = """\
 # Written by `avmae demo`, which keeps what you change here.
@@ -22,7 +23,7 @@ data:
   videos: clips
   annotations: clips/annotations.csv
   media: {{shorter_side_px: 64}}
-pretrain: demo
+start: {{pretrain: demo}}
 finetune: demo
 gate: {{min_top1: {min_top1}}}
 run: {{steps_per_loop: 32, checkpoint_every_loops: 2, test_every_loops: 4}}
@@ -70,8 +71,11 @@ def is_edited(settings: Path) -> bool:
     """Whether the file is there, and is not as some `avmae demo` wrote it."""
     if not settings.exists():
         return False
+    found = settings.read_text(errors='replace')
+    # Earlier ones had `pretrain` in the place of `start`.
+    found = re.sub('^pretrain: demo$', 'start: {pretrain: demo}', found, flags=re.MULTILINE)
     fields = (re.escape(part) for part in SETTINGS.format(path='\0', min_top1='\0').split('\0'))
-    return not re.fullmatch('.*'.join(fields), settings.read_text(errors='replace'))
+    return not re.fullmatch('.*'.join(fields), found)
 
 
 def _demo(workdir: Path, settings: Path, started: float):
@@ -105,13 +109,14 @@ def _demo(workdir: Path, settings: Path, started: float):
 
 
 def _draw(outcome, workdir: Path) -> list[str]:
-    """The three pictures of a run; returns their paths."""
+    """The pictures of a run, of its pretraining only where it has one; returns their paths."""
     from avmae_tf.cli import figures
     from avmae_tf.data.dataset import load_dataset
 
     logs = {
-        name: outcome.node(name).outputs['Model'].custom_properties['logs'].string_value
-        for name in ('Pretrainer', 'Finetuner')
+        node.name: node.outputs['Model'].custom_properties['logs'].string_value
+        for node in outcome.nodes
+        if node.name in (PRETRAINER, 'Finetuner')
     }
     classes = load_dataset(outcome.output('Examples').uri).classes
     losses, reconstructions, confusion = (
@@ -119,9 +124,11 @@ def _draw(outcome, workdir: Path) -> list[str]:
         for name in ('loss_curves', 'reconstructions', 'confusion_matrix')
     )
     figures.draw_losses(logs, losses)
-    figures.draw_reconstructions(logs['Pretrainer'], reconstructions)
     matrix = figures.confusion_matrix(outcome.report, len(classes))
     figures.draw_confusion(matrix, classes, confusion)
+    if PRETRAINER not in logs:
+        return [losses, confusion]
+    figures.draw_reconstructions(logs[PRETRAINER], reconstructions)
     return [losses, reconstructions, confusion]
 
 
@@ -151,15 +158,14 @@ def _table(outcome, clip_seconds: float):
     from avmae_tf.data.synthetic import CLASSES
 
     metrics = outcome.metrics()
-    pretrained = outcome.node('Pretrainer').outputs['Model'].custom_properties
     results = Table('measured on held-out clips', 'value', 'without learning')
     results.add_row('Top-1 accuracy', f'{metrics["top1"]:.3f}', f'{1 / len(CLASSES):.3f}')
     results.add_row('mean average precision', f'{metrics["map"]:.3f}', f'{1 / len(CLASSES):.3f}')
-    results.add_row(
-        'reconstruction error',
-        f'{pretrained["loss"].double_value:.3f}',
-        f'{pretrained["mean_patch_loss"].double_value:.3f}',
-    )
+    for node in outcome.nodes:
+        if node.name == PRETRAINER:
+            found = node.outputs['Model'].custom_properties
+            losses = (f'{found[name].double_value:.3f}' for name in ('loss', 'mean_patch_loss'))
+            results.add_row('reconstruction error', *losses)
     stages = Table('stage', 'seconds')
     stages.add_row('Generated clips', f'{clip_seconds:.1f}')
     for node in outcome.nodes:

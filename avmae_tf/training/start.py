@@ -41,8 +41,7 @@ class StartModels:
                 f'{path}: no such folder; give the folder of a model of `avmae pretrain` or '
                 '`avmae finetune`, or an image ViT (.npz)'
             )
-        description = describe_model(path)
-        return description.pretrain or description.finetune
+        return describe_model(path).config
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -7,10 +7,7 @@ from tfx.utils import io_utils, path_utils
 
 from avmae_tf import console
 from avmae_tf.config import PretrainConfig, RunSpec
-from avmae_tf.data.dataset import load_dataset
-from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import run_folder
-from avmae_tf.training.tasks import PretrainTask
+from avmae_tf.training import runs
 
 
 @component
@@ -33,19 +30,12 @@ def Pretrainer(
         learning_version: Part of the cache key alone.
     """
     del learning_version
-    pretrain = PretrainConfig.from_json(config)
-    dataset = load_dataset(examples.uri)
-    folder = run_folder(work_dir, pretrain, dataset)
+    training = runs.pretraining(examples.uri, PretrainConfig.from_json(config))
     with console.progress('pretrain', 'steps') as report:
-        scalars = loop.train(
-            PretrainTask(pretrain, dataset),
-            examples.uri,
-            folder,
-            run=RunSpec.from_json(run),
-            progress=report,
-            say=console.say,
+        trained = training.run_below(
+            work_dir, RunSpec.from_json(run), progress=report, say=console.say
         )
-    io_utils.copy_dir(folder.model, path_utils.serving_model_dir(model.uri))
-    for name, value in scalars.items():
+    io_utils.copy_dir(trained.model, path_utils.serving_model_dir(model.uri))
+    for name, value in trained.scalars.items():
         model.set_float_custom_property(name, value)
-    model.set_string_custom_property('logs', folder.logs)
+    model.set_string_custom_property('logs', trained.logs)

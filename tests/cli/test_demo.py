@@ -41,3 +41,11 @@ def test_settings_are_written_anew_until_they_are_edited(demo):
     _, _, error = demo('--min-top1', '0.2')
     assert settings.read_text() == edited
     assert isinstance(error, ValueError) and 'set its gate.min_top1' in str(error)
+
+
+def test_settings_that_an_earlier_demo_wrote_are_not_edited(demo):
+    settings, _, _ = demo()
+    now = settings.read_text()
+    settings.write_text(now.replace('start: {pretrain: demo}', 'pretrain: demo'))
+    _, said, _ = demo()
+    assert settings.read_text() == now and 'edited' not in said

@@ -20,7 +20,7 @@ SOURCES = [
 OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]*')  # those of Beam and TensorFlow have a `_`
 VERB = re.compile(r'(?:`|^[\s$]*|: )avmae ([a-z][a-z-]*)(?: (?=run\b)(run))?', re.MULTILINE)
 SET = re.compile(r'--set ([a-z_]+(?:\.[a-z_]+)*)=')
-SETTING = re.compile(r'(?<![\w./])((?:data|pretrain|finetune|gate|run)(?:\.[a-z][a-z_0-9]*)+)')
+SETTING = re.compile(r'(?<![\w./])((?:data|start|finetune|gate|run)(?:\.[a-z][a-z_0-9]*)+)')
 FILE_SUFFIXES = ('.py', '.json', '.md', '.sh', '.yaml', '.csv')
 OTHER_PROGRAMS = re.compile(
     r'\b(saved_model_cli|tensorboard|python|docker|pip|uv|curl|git|ruff|tensorflow_model_server)\b'

@@ -17,7 +17,7 @@ from pipeline.outcome import NODE_CONTEXT, RUN_CONTEXT, read_outcome
 def config(tmp_path) -> PipelineConfig:
     """With metadata of some pages."""
     config = PipelineConfig(
-        root=str(tmp_path), data={'videos': 'clips'}, pretrain='demo', finetune='demo'
+        root=str(tmp_path), data={'videos': 'clips'}, start='scratch', finetune='demo'
     )
     with contextlib.closing(sqlite3.connect(config.metadata_path)) as store:
         store.execute('create table a (b)')

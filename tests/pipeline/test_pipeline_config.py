@@ -1,19 +1,20 @@
 """A pipeline's YAML file: what it may hold, and what its errors say."""
 
 import os
+import re
 
 import pytest
 
 from avmae_tf.config import PRETRAIN_RECIPES
 from beam_jobs.manifests import read_manifest
-from pipeline.config import load_config
+from pipeline.config import PipelineConfig, load_config
 from pipeline.inputs import write_inputs
 
 GOOD = """
 name: demo
 root: out
 data: {videos: clips, annotations: /list.csv, media: {shorter_side_px: 64}}
-pretrain: {recipe: demo, schedule: {epochs: 3}}
+start: {pretrain: {recipe: demo, schedule: {epochs: 3}}}
 finetune: demo
 """
 
@@ -26,8 +27,71 @@ def write(tmp_path, text):
 
 def test_recipes_by_name_and_with_changes(tmp_path):
     config = load_config(write(tmp_path, GOOD))
-    assert config.pretrain.schedule.epochs == 3
-    assert config.pretrain.backbone == PRETRAIN_RECIPES['demo'].backbone
+    assert config.start.pretrain.schedule.epochs == 3
+    assert config.start.pretrain.backbone == PRETRAIN_RECIPES['demo'].backbone
+
+
+OLD = GOOD.replace('start: {pretrain: {', 'pretrain: {').replace('}}}', '}}')
+
+
+def test_pretrain_is_the_older_word_for_a_start(tmp_path):
+    assert OLD != GOOD
+    assert load_config(write(tmp_path, OLD)) == load_config(write(tmp_path, GOOD))
+    with pytest.raises(ValueError, match=r'p.yaml: start and pretrain say the same, and both are'):
+        load_config(write(tmp_path, OLD + 'start: scratch'))
+
+
+START = re.search('start:.*\n', GOOD)[0]
+
+
+@pytest.mark.parametrize(
+    ('start', 'models'),
+    [
+        ('scratch', ()),
+        ('./scratch', ('{}/scratch',)),
+        ('runs/a/model', ('{}/runs/a/model',)),
+        ('/a/model', ('/a/model',)),
+        ('[gs://b/audio, ../vit.npz]', ('gs://b/audio', '{.parent}/vit.npz')),
+    ],
+)
+def test_a_start_is_models_below_the_file_or_scratch(tmp_path, start, models):
+    config = load_config(write(tmp_path, GOOD.replace(START, f'start: {start}\n')))
+    assert config.start.models == tuple(model.format(tmp_path) for model in models)
+    assert config.start.pretrain is None
+    assert PipelineConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ('start', 'message'),
+    [
+        ('start: [a, b, c]', 'start: a classifier starts from one model, .* got 3: a, b, c'),
+        ('start: []', r'start: must be {pretrain: RECIPE}, .* or scratch, got \[\]'),
+        ('start: {}', r'start: must be {pretrain: RECIPE}, .* or scratch, got {}'),
+        ('start:', 'start: must be {pretrain: RECIPE}, .* or scratch, got None'),
+        ('start: 5', 'start: must be {pretrain: RECIPE}, .* or scratch, got 5'),
+        ('pretrain:', 'start: must be {pretrain: RECIPE}, .* or scratch, got {.pretrain.: None}'),
+        ('start: {pretrian: demo}', 'start.pretrian: no such field; there is pretrain'),
+        ('start: {pretrain: demo, models: [a]}', 'start: pretrain and models are both given'),
+        ('', 'start: Field required'),
+        (
+            'start: {pretrain: {recipe: demo, backbone: {width: 48}}}',
+            'p.yaml: start.pretrain: the backbone.width is 48, that of the classifier 96; give',
+        ),
+        (
+            'start: {pretrain: {recipe: demo, audio: {patch: [8, 16]}}}',
+            r'start.pretrain: the audio.patch is \(8, 16\), that of the classifier \(16, 16\)',
+        ),
+    ],
+)
+def test_a_start_that_cannot_be_is_named_with_the_fix(tmp_path, start, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(write(tmp_path, GOOD.replace(START, f'{start}\n')))
+
+
+def test_streams_that_do_not_fit_one_stack_are_found_in_the_file(tmp_path):
+    text = GOOD.replace('finetune: demo', 'finetune: {recipe: demo, fusion: early}')
+    with pytest.raises(ValueError, match=r'start.pretrain: block 0 of the classifier serves both'):
+        load_config(write(tmp_path, text))
 
 
 def test_relative_paths_are_below_the_file(tmp_path):
@@ -48,12 +112,12 @@ def test_paths_of_a_file_in_a_bucket_are_in_that_bucket(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (GOOD.replace('recipe: demo', 'recipe: dome'), 'pretrain: .*must be one of .*dome'),
+        (GOOD.replace('recipe: demo', 'recipe: dome'), 'start.pretrain: .*must be one of .*dome'),
         (
             GOOD + 'colour: red',
             'p.yaml: colour: no such field; there is name, root, data',
         ),
-        (GOOD.replace('epochs: 3', 'epochs: -3'), 'pretrain.schedule.epochs: '),
+        (GOOD.replace('epochs: 3', 'epochs: -3'), 'start.pretrain.schedule.epochs: '),
         (GOOD.replace('name: demo', 'name: De Mo'), 'p.yaml: name: '),
         (
             GOOD.replace('videos:', 'dataset: epic, videos:'),
@@ -78,7 +142,7 @@ def test_a_file_of_no_fields_is_named(tmp_path, text):
 def test_half_a_manifest_is_written_anew(clips, tmp_path):
     path = tmp_path / 'pipeline.yaml'
     path.write_text(f'{{root: ., data: {{videos: {clips.parent}, annotations: {clips}}}}}')
-    path.write_text(path.read_text()[:-1] + ', pretrain: demo, finetune: demo}')
+    path.write_text(path.read_text()[:-1] + ', start: scratch, finetune: demo}')
     config = load_config(str(path))
     manifest = write_inputs(config)
     os.unlink(os.path.join(config.manifest, 'rows.csv'))

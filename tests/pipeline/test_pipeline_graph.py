@@ -19,7 +19,7 @@ def build(classes, finetune=None, gate=None):
     settings = {
         'root': '/nowhere',
         'data': {'videos': '/clips'},
-        'pretrain': 'demo',
+        'start': {'pretrain': 'demo'},
         'finetune': {'recipe': 'demo', **(finetune or {})},
         'gate': gate or {},
     }
