@@ -24,11 +24,14 @@ _UNKNOWN_BYTES = 0x7FFF0000  # from here on a length is what programs write into
 
 def resample(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
     """[S] at `rate_hz`, an integer, to 16 kHz; what is above half the lower rate is left out."""
-    return tf.cond(
-        tf.equal(rate_hz, SAMPLE_RATE_HZ),
-        lambda: samples,
-        lambda: _by_seconds(lambda start, end: samples[start:end], tf.size(samples), rate_hz),
-    )
+
+    # A function of its own: the many operations of a branch that is not taken cost time, too.
+    @tf.function(autograph=False, experimental_attributes={'_noinline': True})
+    def changed(samples, rate_hz):
+        return _by_seconds(lambda start, end: samples[start:end], tf.size(samples), rate_hz)
+
+    same = tf.equal(rate_hz, SAMPLE_RATE_HZ)
+    return tf.cond(same, lambda: samples, lambda: changed(samples, rate_hz))
 
 
 def _by_seconds(read, size: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
