@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
@@ -31,7 +32,7 @@ class Failed(Exception):
     """A run failed or was refused: its message is the last line, the exit code is 1."""
 
 
-def quiet():
+def quiet() -> None:
     """Keeps the start-up notes of the libraries off the terminal; call before importing them."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
@@ -48,26 +49,26 @@ def escaped(text: str) -> str:
     return _UNSAFE.sub(lambda found: found[0].encode('unicode_escape').decode(), str(text))
 
 
-def echo(*lines: str):
+def echo(*lines: str) -> None:
     """Results, each argument a line of standard output."""
     for line in lines:
         click.echo(escaped(line))
 
 
-def say(*lines: str, heading: bool = False):
+def say(*lines: str, heading: bool = False) -> None:
     """Lines for the user on standard error; results go to standard output."""
     for line in lines:
         click.secho(escaped(line), bold=heading, err=True)
 
 
-def screen(*, stderr: bool = False, **settings):
+def screen(*, stderr: bool = False, **settings: Any) -> Any:
     """A console of rich for tables that `safe` has made."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, markup=False, **settings)
 
 
-def safe(table):
+def safe(table: Any) -> Any:
     """A table of rich whose cells and titles are shown as they are."""
     for column in table.columns:
         column.header = escaped(column.header)

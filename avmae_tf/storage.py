@@ -85,7 +85,7 @@ def is_folder(path: str) -> bool:
     return os.path.isdir(path)
 
 
-def check_folder(path: str):
+def check_folder(path: str) -> None:
     """Raises ValueError where a file is in the place of the folder to write to, or above it."""
     while not (is_remote(path) or exists(path)):
         path = os.path.dirname(path) or '.'
@@ -211,7 +211,7 @@ def written(path: str) -> Iterator[TextIO]:
         yield f
 
 
-def write_text(path: str, text: str):
+def write_text(path: str, text: str) -> None:
     """Writes a file whole or not at all."""
     with written(path) as f:
         f.write(text)

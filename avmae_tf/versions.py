@@ -1,4 +1,4 @@
-"""What artifacts are told apart by, beside their settings: two numbers that people raise.
+"""Versions of learning and of conversion: numbers that are raised by hand when results change.
 
 `tests/test_versions.py` reminds: it compares figures, and says how they are stored anew.
 """

@@ -1,4 +1,4 @@
-"""What a folder of records is the work of: `job.json`, and whether the work is done."""
+"""Which job a folder of records belongs to (`job.json`), and whether the job is done."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ _MEDIA_OF_VERSION_1 = 'frames_per_second jpeg_quality min_seconds required short
 
 
 class JobDescription(Description):
-    """What `job.json` says: of which clips and settings the records in its folder are."""
+    """What `job.json` holds: the clips and settings that the records in its folder are made of."""
 
     FILE: ClassVar[str] = JOB_FILE
     fingerprint: str  # what the shards of this folder call their job
@@ -60,6 +60,7 @@ class JobDescription(Description):
 
 
 def describe_job(job: Job, plans: Iterable[ShardPlan]) -> JobDescription:
+    """The description of a job that starts now."""
     return JobDescription(
         fingerprint=job.fingerprint,
         shards=tuple(plan.path for plan in plans),
@@ -71,10 +72,10 @@ def describe_job(job: Job, plans: Iterable[ShardPlan]) -> JobDescription:
 
 
 def job_in(folder: str) -> JobDescription | None:
-    """Whose records `folder` holds; None if it is nobody's.
+    """The description of the job that `folder` belongs to, None if there is none.
 
     Raises:
-        ValueError: its description is damaged, or of a later version.
+        ValueError: the description is damaged, or of a later version.
     """
     path = os.path.join(folder, JOB_FILE)
     if not exists(path):
@@ -83,7 +84,7 @@ def job_in(folder: str) -> JobDescription | None:
 
 
 def claim(out: str, job: JobDescription, manifest: Manifest) -> JobDescription:
-    """Makes `out` the folder of a job, or finds that it is; returns what it calls the job.
+    """Makes `out` the folder of a job, or finds that it is; returns the description there.
 
     Raises:
         ValueError: it is another job's, or a file.
@@ -105,14 +106,14 @@ def folders_of(job: JobDescription, manifest: Manifest, folders: Iterable[str]) 
     """Those of `folders` that hold work of this job, done or not, whatever version began it."""
     for folder in folders:
         found = None
-        with contextlib.suppress(ValueError):  # what it was nobody can say: it is left alone
+        with contextlib.suppress(ValueError):  # damaged, and left alone
             found = job_in(folder)
         if found and found.is_of(job, manifest):
             yield folder
 
 
 def done(folder: str) -> Summary | None:
-    """What was done, if all records of the job in `folder` are there; None while some are not."""
+    """The summary of the job in `folder` if all of its records are there, else None."""
     try:
         dataset = load_dataset(folder)
         held = [s for s, shards in dataset.splits.items() if any(x.num_examples for x in shards)]

@@ -36,5 +36,5 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
 
 
 def _identity(artifact: types.Artifact) -> str:
-    """Of a SavedModel; of what is none, as a pretrained model is not, its place."""
+    """What a SavedModel computes, as a hash; the address of what is none, as a pretrained model."""
     return identity(path_utils.serving_model_dir(artifact.uri)) or artifact.uri

@@ -12,7 +12,7 @@ _OBJECT = pydantic.TypeAdapter(dict[str, Any])
 
 
 class Description(Spec):
-    """What a file says of an artifact; the JSON of any older version becomes one of today.
+    """A JSON file that says what an artifact is; the text of any older version is read, too.
 
     A setting that came later has a default; what else has changed is in `config.migrations`.
     """
@@ -22,5 +22,10 @@ class Description(Spec):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Raises ValueError: damaged, or NewerFormat, of a later version of this program."""
+        """The description in the JSON of any version.
+
+        Raises:
+            NewerFormat: a later version of this program wrote it.
+            ValueError: it is damaged.
+        """
         return cls.model_validate(migrated(cls.FILE, _OBJECT.validate_json(text)))

@@ -13,14 +13,14 @@ MANIFEST_FILE, SHARD_REPORT, REPORT_FILE = 'manifest.json', 'shard report', 'rep
 
 
 def run_of_version_1(run: dict) -> dict:
-    """Had settings of either kind under one name, and a hash of all code for what it learns."""
+    """Settings go under the name of their kind, and `source`, a hash of all code, goes."""
     rest = {name: value for name, value in run.items() if name not in ('config', 'source')}
     kind = 'pretrain' if 'decoder' in run['config'] else 'finetune'
     return {**rest, kind: run['config'], 'learning_version': 1}
 
 
 def report_of_version_1(report: dict) -> dict:
-    """Did not list clips that were set aside, but counted them under that name."""
+    """Counts of what was set aside move from `set_aside`, a list since then, to `reasons`."""
     rest = {name: value for name, value in report.items() if name != 'set_aside'}
     return {**rest, 'reasons': report['set_aside']}
 
@@ -31,6 +31,7 @@ MIGRATIONS: list[dict[str, Callable[[dict], dict]]] = [
 
 
 def newest_format() -> int:
+    """The format version that this program writes."""
     return 1 + len(MIGRATIONS)
 
 

@@ -3,6 +3,8 @@
 Shapes: B clips of a batch, T frames, S spectrogram frames.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -101,7 +103,9 @@ def mask_spectrogram(spectrogram: tf.Tensor, spec: SpecAugment, seed: tf.Tensor)
     return tf.where(masked, 0.0, spectrogram)
 
 
-def augment_frames(frames: tf.Tensor, present, spec: AugmentSpec, seed: tf.Tensor) -> tf.Tensor:
+def augment_frames(
+    frames: tf.Tensor, present: tf.Tensor, spec: AugmentSpec, seed: tf.Tensor
+) -> tf.Tensor:
     """uint8 [T, H, W, 3] after the crop; blank ones stay so, where `present` is False."""
     if not (spec.random_flip or spec.colour):
         return frames
@@ -115,7 +119,7 @@ def augment_frames(frames: tf.Tensor, present, spec: AugmentSpec, seed: tf.Tenso
 
 
 def augment_spectrogram(
-    spectrogram: tf.Tensor, present, spec: AugmentSpec, seed: tf.Tensor
+    spectrogram: tf.Tensor, present: tf.Tensor, spec: AugmentSpec, seed: tf.Tensor
 ) -> tf.Tensor:
     """[S, 128, 1]; that of silence stays so, where `present` is False."""
     if not (spec.time_shift or spec.spec_augment):
@@ -141,7 +145,9 @@ def sample_beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:
     return tf.reduce_sum(first * tf.sigmoid(logs[0] - logs[1]), axis=0)
 
 
-def mixup(inputs: dict[str, tf.Tensor], labels, seed: tf.Tensor, *, spec: Mixup):
+def mixup(
+    inputs: dict[str, tf.Tensor], labels: Any, seed: tf.Tensor, *, spec: Mixup
+) -> tuple[dict[str, tf.Tensor], dict[str, Any]]:
     """Each clip mixed with its opposite in the batch: w x + (1 - w) x[::-1], w ~ Beta(a, a).
 
     Args:

@@ -7,6 +7,9 @@ bytes, and all three are read of every frame before any is decoded.
 Shapes: F frames, S samples.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 MAX_FRAMES = 18_000  # of a clip: ten minutes at 30 a second
@@ -64,7 +67,7 @@ def within(value: tf.Tensor, bounds: tuple) -> tf.Tensor:
     return (value >= low) & (value <= high)  # NaN is neither
 
 
-def attempt(work, inputs, fallback):
+def attempt(work: Callable[..., Any], inputs: tuple, fallback: Any) -> Any:
     """`work(*inputs)`, or `fallback` where any of its operations fails: stock operations only.
 
     Both are structures of tensors of the same kinds.
@@ -82,7 +85,7 @@ def _plain() -> tf.data.Options:
     return options
 
 
-def key_rule(serialized: tf.Tensor, values, *keys: str) -> Rule:
+def key_rule(serialized: tf.Tensor, values: Any, *keys: str) -> Rule:
     """A record that holds no `values` must have one of these keys, with an empty list."""
 
     has_none = tf.add_n([tf.size(x) for x in tf.nest.flatten(values)]) == 0
@@ -215,7 +218,7 @@ def level_rule(samples: tf.Tensor, name: str) -> Rule:
     )  # fmt: skip
 
 
-def times_rule(num_samples, rate_hz, span_us, name: str) -> Rule:
+def times_rule(num_samples: tf.Tensor, rate_hz: tf.Tensor, span_us: tf.Tensor, name: str) -> Rule:
     """So many samples at `rate_hz` must not contradict a clip of `span_us`, where it has both."""
     span = tf.cast(span_us, tf.float32) / 1e6
     samples, rate = tf.cast(num_samples, tf.float32), tf.cast(rate_hz, tf.float32)

@@ -95,12 +95,12 @@ def load_dataset(folder: str) -> Dataset:
     return read_settings(path, Dataset, 'make the records again with `avmae convert`')
 
 
-def save_dataset(folder: str, dataset: Dataset):
+def save_dataset(folder: str, dataset: Dataset) -> None:
     """Writes `dataset.json`."""
     write_text(os.path.join(folder, DATASET_FILE), dataset.to_json())
 
 
-def check_sizes(folder: str, dataset: Dataset, splits: Iterable[str]):
+def check_sizes(folder: str, dataset: Dataset, splits: Iterable[str]) -> None:
     """Raises ValueError, by name, if shards of `splits` are missing or of another size.
 
     Older descriptions have no sizes; their shards must be there and hold something.
@@ -164,7 +164,7 @@ def damage_named() -> Iterator[None]:
         raise
 
 
-def check_records(folder: str, dataset: Dataset, split: str):
+def check_records(folder: str, dataset: Dataset, split: str) -> None:
     """Reads all records of `split`; raises ValueError that names the first damaged shard."""
     check_sizes(folder, dataset, [split])
     with damage_named():

@@ -38,7 +38,7 @@ class Worker:
     count: int = 1
 
 
-def shard_order(epoch, slots, *, num_shards: int, seed: int) -> tf.Tensor:
+def shard_order(epoch: tf.Tensor, slots: tf.Tensor, *, num_shards: int, seed: int) -> tf.Tensor:
     """Shards that `slots` of an epoch hold: a permutation of range(num_shards) for each epoch."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.experimental.index_shuffle(slots, key, num_shards - 1)

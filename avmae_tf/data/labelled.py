@@ -5,7 +5,7 @@ finetuning and evaluation leave them out.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +32,7 @@ def parse_labels(record: tf.Tensor, heads: Iterable[str]) -> dict[str, tf.Tensor
     return {head: context[label_index_key(head)].values for head in heads}
 
 
-def only_labelled(heads: Iterable[str]):
+def only_labelled(heads: Iterable[str]) -> Callable[[tf.Tensor], tf.Tensor]:
     """A predicate: whether a serialized record has a label for each of `heads`."""
 
     def keep(record: tf.Tensor) -> tf.Tensor:
@@ -58,7 +58,7 @@ def count_labels(folder: str, dataset: Dataset, splits: Iterable[str]) -> Datase
     return dataset.replace(splits={**dataset.splits, **counted})
 
 
-def check_one_label(folder: str, dataset: Dataset, splits: Iterable[str]):
+def check_one_label(folder: str, dataset: Dataset, splits: Iterable[str]) -> None:
     """Raises ValueError where clips have several labels: a softmax has one right class."""
     shards = [shard for split in splits for shard in dataset.splits.get(split, ())]
     if several := sum(shard.num_several for shard in shards):

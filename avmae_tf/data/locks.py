@@ -15,13 +15,16 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 import filelock
 
 from avmae_tf import console
 from avmae_tf.storage import check_folder, is_remote
 
+Given = ParamSpec('Given')
+Result = TypeVar('Result')
 LOCK_FILE = '.lock'
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)  # of a network file system
 
@@ -74,17 +77,17 @@ def held(folder: str, *, beside: bool = False, seconds: float = 0.0) -> Iterator
                 os.rmdir(empty)
 
 
-def holds(argument: str):
+def holds(argument: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
     """Decorates a function that works in a folder, its `argument`, which it then holds.
 
     The argument is a path, or has one as its `path`.
     """
 
-    def decorate(function):
+    def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def holding(*args, **kwargs):
+        def holding(*args: Given.args, **kwargs: Given.kwargs) -> Result:
             folder = signature.bind(*args, **kwargs).arguments[argument]
             with held(getattr(folder, 'path', folder)):
                 return function(*args, **kwargs)

@@ -9,6 +9,7 @@ Shapes: T frames, H rows, W columns. Places are fractions of the picture, x to t
 """
 
 import colorsys
+import contextlib
 import dataclasses
 import json
 import math
@@ -76,7 +77,7 @@ def draw_impacts(rng: np.random.Generator, seconds: float) -> np.ndarray:
     return np.stack([times, places, strengths], axis=1)
 
 
-def draw_clip(label: int, seed: int, style=ClipStyle()) -> tuple[np.ndarray, np.ndarray]:
+def draw_clip(label: int, seed: int, style: ClipStyle = ClipStyle()) -> tuple[np.ndarray, ...]:
     """One clip of class `CLASSES[label]`; the same arguments give the same clip.
 
     Returns frames, uint8 [T, H, W, 3], and 16 kHz mono samples in [-1, 1], float32 [samples].
@@ -94,7 +95,7 @@ def draw_clip(label: int, seed: int, style=ClipStyle()) -> tuple[np.ndarray, np.
     return _draw_frames(shape, impacts, notes, style, rng), waveform
 
 
-def _draw_frames(shape, impacts, flashes, style, rng):
+def _draw_frames(shape, impacts, flashes, style: ClipStyle, rng):
     size, radius = style.size_px, rng.uniform(0.22, 0.27)
     t = np.arange(round(style.seconds * style.frames_per_second)) / style.frames_per_second
 
@@ -137,7 +138,7 @@ def _colour(hue, saturation, value):
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)[:, None, None]
 
 
-def _draw_sound(timbre, notes, style, rng):
+def _draw_sound(timbre, notes, style: ClipStyle, rng):
     num_samples = round(style.seconds * SAMPLE_RATE_HZ)
     waveform = style.sound_noise * rng.standard_normal(num_samples, dtype=np.float32)
     for seconds, place, strength in notes.tolist():
@@ -242,9 +243,7 @@ def _claim(folder: str, settings: dict):
 
 def _held(marker: str) -> dict:
     """The settings of the clips of a folder; none where the file that says so is damaged."""
-    with open_text(marker) as f:
-        try:
-            held = json.load(f)
-        except ValueError:
-            return {}
-    return held if isinstance(held, dict) else {}
+    with open_text(marker) as f, contextlib.suppress(ValueError):
+        held = json.load(f)
+        return held if isinstance(held, dict) else {}
+    return {}

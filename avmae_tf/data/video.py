@@ -11,13 +11,17 @@ import tensorflow as tf
 
 from avmae_tf.config import VideoSpec
 
+Number = tf.Tensor | float
+Pair = tf.Tensor | tuple[float, float]
 CENTRE = (0.5, 0.5)
 JPEG_BLOCK_PX = 16  # of a picture whose colours are stored at half its width
 MAX_STEP = 1.25  # stored pixels to one of the view; from more, pixels between two would be lost
 DECODER_RATIOS = (1, 2, 4, 8)
 
 
-def frame_indices(start_seconds, num_stored, stored_rate, spec: VideoSpec) -> tf.Tensor:
+def frame_indices(
+    start_seconds: Number, num_stored: tf.Tensor, stored_rate: Number, spec: VideoSpec
+) -> tf.Tensor:
     """Stored frames [T] nearest to `start_seconds` + k / rate; a clip shorter than that goes round.
 
     Where the clip is as long, the last frame stands until its end.
@@ -29,14 +33,16 @@ def frame_indices(start_seconds, num_stored, stored_rate, spec: VideoSpec) -> tf
     return tf.where(fits, standing, tf.math.floormod(nearest, tf.maximum(num_stored, 1)))
 
 
-def segment_indices(offsets, num_stored, spec: VideoSpec) -> tf.Tensor:
+def segment_indices(offsets: Number, num_stored: tf.Tensor, spec: VideoSpec) -> tf.Tensor:
     """Stored frames [T], one of each of T equal segments, `offsets` in [0, 1) into them."""
     segments = tf.range(spec.num_frames, dtype=tf.float32) + offsets
     place = segments / spec.num_frames * tf.cast(num_stored, tf.float32)
     return tf.minimum(tf.cast(place, tf.int32), num_stored - 1)
 
 
-def crop_window(size, spec: VideoSpec, corner, scale=(1.0, 1.0)) -> tf.Tensor:
+def crop_window(
+    size: tf.Tensor, spec: VideoSpec, corner: Pair, scale: Pair = (1.0, 1.0)
+) -> tf.Tensor:
     """What to cut out of frames of `size` [H, W]: int32 [top, left, height, width].
 
     The view is a square of `size_px` in a frame whose shorter side is scaled to `resize_px`, and
@@ -54,7 +60,9 @@ def crop_window(size, spec: VideoSpec, corner, scale=(1.0, 1.0)) -> tf.Tensor:
     return tf.concat([offset, extent], axis=0)
 
 
-def decode_frames(jpegs: tf.Tensor, spec: VideoSpec, corner, scale=(1.0, 1.0)) -> tf.Tensor:
+def decode_frames(
+    jpegs: tf.Tensor, spec: VideoSpec, corner: Pair, scale: Pair = (1.0, 1.0)
+) -> tf.Tensor:
     """JPEGs [T] to uint8 [T, size_px, size_px, 3], resized only where `crop_window` asks for it.
 
     They may be of several sizes; where they are much larger than the view they are reduced without
@@ -97,7 +105,9 @@ def _decode_alike(jpegs: tf.Tensor, spec: VideoSpec, window: tf.Tensor) -> tf.Te
     return tf.cond(tf.reduce_all(window[2:] == spec.size_px), lambda: frames, resized)
 
 
-def _decode_reduced(jpeg: tf.Tensor, size, spec: VideoSpec, corner, scale) -> tf.Tensor:
+def _decode_reduced(
+    jpeg: tf.Tensor, size: tf.Tensor, spec: VideoSpec, corner: Pair, scale: Pair
+) -> tf.Tensor:
     """The view of one JPEG of `size` [H, W], uint8 [size_px, size_px, 3].
 
     The decoder divides by a power of two, which spares it time and memory, down to twice the view;

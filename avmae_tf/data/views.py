@@ -10,8 +10,10 @@ from avmae_tf.config import AUDIO, SAMPLE_RATE_HZ, VIDEO, AudioSpec, TrainingCon
 from avmae_tf.data import augment, video
 from avmae_tf.data.audio import log_mel, take_samples
 
+Clip = dict[str, tf.Tensor]  # what `parse_record` reads
 
-def durations(clip: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+
+def durations(clip: Clip) -> tuple[tf.Tensor, tf.Tensor]:
     """Seconds of stored video and of stored audio, float32 scalars; 0 where there is none."""
     num_frames = tf.cast(tf.size(clip['frames']), tf.float32)
     video = tf.math.divide_no_nan(num_frames, clip['frames_per_second'])
@@ -19,7 +21,9 @@ def durations(clip: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     return video, audio
 
 
-def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:
+def training_starts(
+    clip: Clip, config: TrainingConfig, fraction: video.Number
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Seconds at which video and audio start: the audio at the same proportion of the clip.
 
     `fraction` in [0, 1] places the video window among those that fit; the audio goes round at
@@ -34,7 +38,9 @@ def training_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, 
     return video_start, tf.where(moves, proportional, audio_start)
 
 
-def eval_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.Tensor]:
+def eval_starts(
+    clip: Clip, config: TrainingConfig, fraction: video.Number
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Seconds at which video and audio start, each among the windows that fit."""
     video_seconds, audio_seconds = durations(clip)
     return (
@@ -43,7 +49,9 @@ def eval_starts(clip, config: TrainingConfig, fraction) -> tuple[tf.Tensor, tf.T
     )
 
 
-def chosen_jpegs(clip, spec: VideoSpec, start, offsets=0.5) -> tf.Tensor:
+def chosen_jpegs(
+    clip: Clip, spec: VideoSpec, start: video.Number, offsets: video.Number = 0.5
+) -> tf.Tensor:
     """JPEGs of one view, [T]; empty ones where there is no video.
 
     A view by stride begins `start` seconds into the clip, one by segments takes each of them at
@@ -66,7 +74,12 @@ def are_present(jpegs: tf.Tensor) -> tf.Tensor:
     return tf.strings.length(jpegs[0]) > 0
 
 
-def view_frames(jpegs, spec: VideoSpec, corner=video.CENTRE, scale=(1.0, 1.0)) -> tf.Tensor:
+def view_frames(
+    jpegs: tf.Tensor,
+    spec: VideoSpec,
+    corner: video.Pair = video.CENTRE,
+    scale: video.Pair = (1.0, 1.0),
+) -> tf.Tensor:
     """JPEGs [T] to uint8 [T, size_px, size_px, 3]; grey where there is no video.
 
     `corner` and `scale` are those of `crop_window`.
@@ -78,14 +91,14 @@ def view_frames(jpegs, spec: VideoSpec, corner=video.CENTRE, scale=(1.0, 1.0)) -
     )
 
 
-def chosen_samples(clip, spec: AudioSpec, start) -> tf.Tensor:
+def chosen_samples(clip: Clip, spec: AudioSpec, start: video.Number) -> tf.Tensor:
     """Sound of one view from `start` seconds on, [spec.num_samples]; silence if there is none."""
     begin = tf.cast(tf.round(start * SAMPLE_RATE_HZ), tf.int32)
     return take_samples(clip['waveform'], begin, spec.num_samples)
 
 
 def eval_views(
-    clip, config: TrainingConfig, num_views: int, num_crops: int = 1
+    clip: Clip, config: TrainingConfig, num_views: int, num_crops: int = 1
 ) -> dict[str, tf.Tensor]:
     """`num_views` evenly spaced windows, each input with a leading axis of views.
 
@@ -105,7 +118,7 @@ def eval_views(
     return scale_video({m: tf.stack(x) for m, x in views.items()})
 
 
-def training_window(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
+def training_window(clip: Clip, config: TrainingConfig, seed: tf.Tensor) -> dict[str, tf.Tensor]:
     """What `training_view` shows of a clip: JPEGs [T] and samples of a random window.
 
     JPEGs are empty where there are none, samples silence; 'sound' tells whether there was any.
@@ -124,7 +137,7 @@ def training_window(clip, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
     return window
 
 
-def training_view(window, config: TrainingConfig, seed) -> dict[str, tf.Tensor]:
+def training_view(window: Clip, config: TrainingConfig, seed: tf.Tensor) -> dict[str, tf.Tensor]:
     """A `training_window` changed as `config.augment` says; frames still uint8. `seed` is [2].
 
     What the clip lacks stays blank.

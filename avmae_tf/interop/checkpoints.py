@@ -28,7 +28,7 @@ def num_classes(arrays: Parameters, path: str) -> int:
     raise ValueError(f'{path}: has neither mask tokens nor an output projection; is it a model?')
 
 
-def import_parameters(model: AVMAE | Classifier, arrays: Parameters, path: str):
+def import_parameters(model: AVMAE | Classifier, arrays: Parameters, path: str) -> None:
     """Gives `model` the parameters of the file `path`; every one must fit."""
     try:
         load_parameters(model, arrays)

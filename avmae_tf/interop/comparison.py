@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 TINY = 1e-12
@@ -23,7 +24,7 @@ class Comparison(NamedTuple):
         return self.error is not None and not self.error <= self.tolerance
 
 
-def relative_error(ours, theirs, floor: float = TINY) -> float:
+def relative_error(ours: npt.ArrayLike, theirs: npt.ArrayLike, floor: float = TINY) -> float:
     """max |a - b| / max |b| over the array, or / `floor`; MISMATCH where shapes differ."""
     ours, theirs = (np.asarray(x, np.float64) for x in (ours, theirs))
     if ours.shape != theirs.shape:
@@ -34,7 +35,12 @@ def relative_error(ours, theirs, floor: float = TINY) -> float:
 
 
 def compare(
-    name: str, ours, theirs, *, tolerance: float = TOLERANCE, floor: float = TINY
+    name: str,
+    ours: npt.ArrayLike,
+    theirs: npt.ArrayLike,
+    *,
+    tolerance: float = TOLERANCE,
+    floor: float = TINY,
 ) -> Comparison:
     """One line of the report."""
     return Comparison(name, relative_error(ours, theirs, floor), tolerance)

@@ -7,7 +7,7 @@ free, and so are the pairs of encoder and decoder.
 import json
 import os
 import zipfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydantic
@@ -69,7 +69,7 @@ class Fixture(NamedTuple):
         found = self.group(prefix)
         return {m: found[name] for m, name in NAMES.items() if name in found}
 
-    def setting(self, name: str, choices: dict):
+    def setting(self, name: str, choices: dict) -> Any:
         """A setting of theirs as ours; raises ValueError that names the file."""
         value = self.config.get(name)
         if value not in choices:
@@ -120,11 +120,11 @@ class FreeGrid(PatchGrid):
     patch: tuple[int, ...]
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int, ...]:
         return self.extent
 
     @property
-    def patch_shape(self):
+    def patch_shape(self) -> tuple[int, ...]:
         return self.patch
 
 
@@ -133,7 +133,7 @@ class FixturePretrainConfig(PretrainConfig):
 
     grids: dict[Modality, FreeGrid]
 
-    def inputs(self, modality):
+    def inputs(self, modality: str) -> PatchGrid:
         return self.grids[modality]
 
     @pydantic.model_validator(mode='after')
@@ -146,7 +146,7 @@ class FixtureFinetuneConfig(FinetuneConfig):
 
     grids: dict[Modality, FreeGrid]
 
-    def inputs(self, modality):
+    def inputs(self, modality: str) -> PatchGrid:
         return self.grids[modality]
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from avmae_tf.config import Adam
 from avmae_tf.interop.comparison import GRADIENT_TOLERANCE, TINY, Comparison, compare
 from avmae_tf.interop.fixtures import Fixture, inputs_of, masks_of, pretrain_config, read_base
-from avmae_tf.interop.scenic import load_parameters
+from avmae_tf.interop.scenic import Table, load_parameters
 from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.builders import build_avmae
 from avmae_tf.training.optimizers import make_optimizer, shrink_kernels
@@ -17,7 +17,9 @@ DECAYED = 'after_adam_and_decay'
 ROUNDING = 1e-5  # of the largest gradient: smaller ones are compared with this
 
 
-def compare_gradients(tape, loss, table, theirs) -> list[Comparison]:
+def compare_gradients(
+    tape: tf.GradientTape, loss: tf.Tensor, table: Table, theirs: dict[str, np.ndarray]
+) -> list[Comparison]:
     """Gradients by their names.
 
     A gradient that is zero but for rounding is judged beside the largest of all. So is a bias of

@@ -1,6 +1,7 @@
 """Which pretraining parameter initialises which finetuning parameter: ours against theirs."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from avmae_tf.interop.fixtures import (
 )
 from avmae_tf.interop.scenic import SUFFIXES, Table, table_of
 from avmae_tf.models.builders import build_avmae, build_classifier
+from avmae_tf.models.classifier import Classifier
 from avmae_tf.training.warm_start import warm_start
 
 ENCODERS = ('separate', 'midfusion', 'early', 'shared')
@@ -26,7 +28,7 @@ GRIDS = {
 }
 
 
-def small_settings(num_layers: int, modalities=MODALITIES) -> dict:
+def small_settings(num_layers: int, modalities: Sequence[str] = MODALITIES) -> dict:
     """Settings of a model of which only the names matter."""
     return {
         'modalities': modalities,
@@ -36,14 +38,14 @@ def small_settings(num_layers: int, modalities=MODALITIES) -> dict:
     }
 
 
-def small_classifier(num_layers: int, modalities):
+def small_classifier(num_layers: int, modalities: Sequence[str]) -> Classifier:
     """An MBT classifier of which only the names matter."""
     fusion = Bottleneck(fusion_layer=num_layers - 1, num_bottlenecks=2)
     settings = FixtureFinetuneConfig(**small_settings(num_layers, modalities), fusion=fusion)
     return build_classifier(settings, {'label': 3})
 
 
-def number_of_blocks(names) -> int:
+def number_of_blocks(names: Iterable[str]) -> int:
     """How many `encoderblock_<i>` the names have."""
     return 1 + max(int(i) for i in re.findall(r'encoderblock_(\d+)', ' '.join(names)))
 

@@ -20,7 +20,7 @@ from avmae_tf.interop.fixtures import (
 )
 from avmae_tf.interop.gradients import compare_gradients
 from avmae_tf.interop.heads import Head
-from avmae_tf.interop.recording import recorded
+from avmae_tf.interop.recording import Calls, recorded
 from avmae_tf.interop.scenic import layers_of, load_parameters, suffixes_of
 from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.avmae import AVMAE, joined
@@ -44,7 +44,7 @@ def _spread(indices, num_tokens: int) -> np.ndarray:
     return mask
 
 
-def raw_outputs(theirs: dict, layers: dict, calls) -> dict:
+def raw_outputs(theirs: dict, layers: dict, calls: Calls) -> dict:
     """Our outputs under the module paths of theirs; `/call1` is the second of a shared module."""
     ours = {}
     for name in theirs:
@@ -67,7 +67,7 @@ def _tokens(model, inputs) -> tuple[dict, dict]:
     return embedded, tokens
 
 
-def _stages(calls, part) -> tuple[dict, dict]:
+def _stages(calls: Calls, part) -> tuple[dict, dict]:
     """What an encoder or decoder was given and gave back."""
     ((given, result),) = calls[id(part)]
     return given, result

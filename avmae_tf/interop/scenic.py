@@ -5,7 +5,7 @@ of ours: heads are the slow part of an axis of ours, and a patch embedding of th
 convolution whose kernel, flattened, maps patches as `patchify` orders their values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +71,7 @@ def _embedding(name: str, layer) -> Table:
     return _dense(name, layer.projection, shape)
 
 
-def named_stacks(fusion, spec, modalities, name: str, suffixes) -> Iterator[tuple[str, Stack]]:
+def _named_stacks(fusion, spec, modalities, name: str, suffixes) -> Iterator[tuple[str, Stack]]:
     """Their name of every stack of a fusion, beside it; ValueError for one that they have not."""
     match spec:
         case config.Early() | config.Shared():
@@ -97,7 +97,7 @@ def _stack_blocks(name: str, stack: Stack) -> Iterator[tuple[str, Block]]:
         yield f'{name}/encoderblock_{i}', block
 
 
-def _stacks(model: AVMAE | Classifier, suffixes) -> dict[str, Stack]:
+def _stacks(model: AVMAE | Classifier, suffixes: dict[str, str]) -> dict[str, Stack]:
     settings = model.config
     if isinstance(model, Classifier):
         if not settings.norm_after_pooling or len(settings.modalities) > 1:
@@ -116,7 +116,7 @@ def _stacks(model: AVMAE | Classifier, suffixes) -> dict[str, Stack]:
     return {
         name: stack
         for fusion, spec, prefix in parts
-        for name, stack in named_stacks(fusion, spec, settings.modalities, prefix, suffixes)
+        for name, stack in _named_stacks(fusion, spec, settings.modalities, prefix, suffixes)
     }
 
 
@@ -124,14 +124,14 @@ def _is_mbt(model) -> bool:
     return isinstance(model, Classifier) and isinstance(model.config.fusion, config.Bottleneck)
 
 
-def suffixes_of(model: AVMAE | Classifier, names) -> dict[str, str]:
+def suffixes_of(model: AVMAE | Classifier, names: Iterable[str]) -> dict[str, str]:
     """What modalities add to names; nothing in their class of a single modality."""
     single = len(model.config.modalities) == 1
     bare = single and isinstance(model, AVMAE) and 'mask_token' in names
     return {m: '' if bare else SUFFIXES[m] for m in model.config.modalities}
 
 
-def layers_of(model: AVMAE | Classifier, suffixes) -> Layers:
+def layers_of(model: AVMAE | Classifier, suffixes: dict[str, str]) -> Layers:
     """Their module paths and our layers with the same outputs."""
     if _is_mbt(model):
         blocks = dict(_mbt_blocks(model))
@@ -155,7 +155,7 @@ def layers_of(model: AVMAE | Classifier, suffixes) -> Layers:
     return layers
 
 
-def table_of(model: AVMAE | Classifier, suffixes) -> Table:
+def table_of(model: AVMAE | Classifier, suffixes: dict[str, str]) -> Table:
     """All of their parameters that the model has."""
     table: Table = {}
     for name, layer in layers_of(model, suffixes).items():

@@ -3,7 +3,8 @@
 Shapes: B clips, S segments where there are any, C classes of one head.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -27,7 +28,12 @@ def classification_loss(kind: Loss, logits: tf.Tensor, targets: tf.Tensor) -> tf
     return per_clip(losses)
 
 
-def loss_over_heads(kind: Loss, logits, targets, smoothing: float = 0.0) -> tf.Tensor:
+def loss_over_heads(
+    kind: Loss,
+    logits: Mapping[Any, tf.Tensor],
+    targets: Mapping[Any, tf.Tensor],
+    smoothing: float = 0.0,
+) -> tf.Tensor:
     """Mean over heads of each clip's loss [B]; logits and targets [B, (S,) C] are by head."""
     losses = [
         classification_loss(kind, x, smooth_labels(targets[head], smoothing))

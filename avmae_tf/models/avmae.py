@@ -4,7 +4,7 @@ Shapes: B clips, N tokens of one modality, V visible, M reconstructed, P values 
 D encoder width, E decoder width.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
@@ -32,7 +32,7 @@ class AVMAE(keras.layers.Layer):
     `model(inputs, masks)` is all of it; the methods are its steps, in order.
     """
 
-    def __init__(self, config: PretrainConfig, **kwargs):
+    def __init__(self, config: PretrainConfig, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)  # targets stay float32
         self.config = config
         backbone, decoder = config.backbone, config.decoder
@@ -110,7 +110,12 @@ class AVMAE(keras.layers.Layer):
         return self.encoder(self.add_modality('encoder', tokens))
 
     def reconstruct(
-        self, objective: Objective, share: float, patches: Tokens, encoded: Tokens, masks
+        self,
+        objective: Objective,
+        share: float,
+        patches: Tokens,
+        encoded: Tokens,
+        masks: dict[str, Mask],
     ) -> Reconstruction:
         """From the encoded tokens [B, V, D] the patches that `objective` asks for.
 

@@ -4,6 +4,8 @@ Shapes: B clips, N tokens, D width, H heads, K width of a head.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -18,7 +20,9 @@ GELU_CUBIC = 0.044715 * GELU_LINEAR
 
 
 @tf.custom_gradient
-def layer_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor):
+def layer_norm(
+    x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
+) -> tuple[tf.Tensor, Callable[..., Any]]:
     """(x - mean) / sqrt(variance + 1e-6) * scale + offset over the last axis.
 
     Keeps x and two numbers a token for the backward pass.
@@ -45,12 +49,12 @@ def layer_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor):
 class LayerNorm(keras.layers.Layer):
     """Layer normalisation in float32, whatever the precision around it."""
 
-    def build(self, shape):
+    def build(self, shape: tf.TensorShape) -> None:
         self.scale = self.add_weight(name='scale', shape=shape[-1:], initializer='ones')
         self.offset = self.add_weight(name='offset', shape=shape[-1:], initializer='zeros')
         super().build(shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         scale, offset = (tf.cast(w, tf.float32) for w in (self.scale, self.offset))
         return tf.cast(layer_norm(tf.cast(x, tf.float32), scale, offset), x.dtype)
 
@@ -63,7 +67,7 @@ def _gate(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 @tf.custom_gradient
-def gelu_then_matmul(x: tf.Tensor, kernel: tf.Tensor):
+def gelu_then_matmul(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """gelu(x) kernel, gelu in its tanh approximation; keeps x [..., H] alone, not gelu(x)."""
 
     def gradient(y_gradient):
@@ -81,7 +85,7 @@ def gelu_then_matmul(x: tf.Tensor, kernel: tf.Tensor):
 class QueryKeyValueInitializer(keras.initializers.Initializer):
     """Xavier-uniform for each of the three [D, D] maps that share one kernel."""
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape: tf.TensorShape, dtype=None, **kwargs: Any):
         third = (shape[0], shape[1] // 3)
         maps = [keras.initializers.GlorotUniform()(third, dtype=dtype) for _ in range(3)]
         return tf.concat(maps, axis=1)
@@ -90,11 +94,11 @@ class QueryKeyValueInitializer(keras.initializers.Initializer):
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention, scores scaled by 1 / sqrt(K), biases everywhere."""
 
-    def __init__(self, num_heads: int, **kwargs):
+    def __init__(self, num_heads: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
-    def build(self, shape):
+    def build(self, shape: tf.TensorShape) -> None:
         width = shape[-1]
         self.query_key_value = keras.layers.Dense(
             3 * width,
@@ -106,7 +110,7 @@ class SelfAttention(keras.layers.Layer):
             layer.build(shape)
         super().build(shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         batch, num_tokens, width = x.shape
         heads, head_width = self.num_heads, width // self.num_heads
         qkv = tf.reshape(self.query_key_value(x), [-1, num_tokens, 3, heads, head_width])
@@ -125,11 +129,11 @@ class SelfAttention(keras.layers.Layer):
 class MLP(keras.layers.Layer):
     """Dense, gelu (tanh approximation), dense."""
 
-    def __init__(self, hidden_width: int, **kwargs):
+    def __init__(self, hidden_width: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.hidden_width = hidden_width
 
-    def build(self, shape):
+    def build(self, shape: tf.TensorShape) -> None:
         def dense(width, name):
             bias = keras.initializers.RandomNormal(stddev=1e-6)
             return keras.layers.Dense(width, bias_initializer=bias, name=name)
@@ -140,12 +144,12 @@ class MLP(keras.layers.Layer):
         self.out.build([*shape[:-1], self.hidden_width])
         super().build(shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         kernel, bias = (tf.cast(w, x.dtype) for w in (self.out.kernel, self.out.bias))
         return gelu_then_matmul(self.hidden(x), kernel) + bias
 
 
-def drop_branch(branch: tf.Tensor, rate: float, seed) -> tf.Tensor:
+def drop_branch(branch: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
     """Stochastic depth [43]: per clip, the kept branch is not rescaled."""
     if seed is None or not rate:
         return branch
@@ -153,7 +157,7 @@ def drop_branch(branch: tf.Tensor, rate: float, seed) -> tf.Tensor:
     return branch * tf.cast(noise >= rate, branch.dtype)
 
 
-def fold_in(seed, number: int):
+def fold_in(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:
     """Another seed [2] for each `number`; None, which stands for inference, stays None."""
     return None if seed is None else tf.random.experimental.stateless_fold_in(seed, number)
 
@@ -172,7 +176,7 @@ class Block(keras.layers.Layer):
         *,
         stochastic_depth: float = 0.0,
         rematerialise: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.index = index
@@ -183,18 +187,18 @@ class Block(keras.layers.Layer):
         self.mlp_norm = LayerNorm(name='mlp_norm')
         self.mlp = MLP(spec.mlp_width, name='mlp')
 
-    def build(self, shape):
+    def build(self, shape: tf.TensorShape) -> None:
         for layer in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
             layer.build(shape)  # now: none may be made while a block is computed again
         super().build(shape)
 
-    def call(self, x, seed=None):
+    def call(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[B, N, D] to [B, N, D]; a `seed` [2] means training, and draws what is dropped."""
         if self.rematerialise:
             return tf.recompute_grad(lambda y: self._forward(y, seed))(x)
         return self._forward(x, seed)
 
-    def _forward(self, x, seed):
+    def _forward(self, x: tf.Tensor, seed: tf.Tensor | None):
         seed = fold_in(seed, self.index)
         attended = self.attention(self.attention_norm(x))
         x = x + drop_branch(attended, self.drop_rate, fold_in(seed, 0))
@@ -204,13 +208,13 @@ class Block(keras.layers.Layer):
 class Stack(keras.layers.Layer):
     """Blocks one after the other, then a norm; without `final_norm` the caller applies it."""
 
-    def __init__(self, blocks: list[Block], *, final_norm: bool = True, **kwargs):
+    def __init__(self, blocks: list[Block], *, final_norm: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.final_norm = final_norm
         self.blocks = list(blocks)
         self.norm = LayerNorm(name='norm')
 
-    def call(self, x, seed=None):
+    def call(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         for block in self.blocks:
             x = block(x, seed=seed)
         return self.norm(x) if self.final_norm else x

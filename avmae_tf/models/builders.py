@@ -1,6 +1,7 @@
 """Models from their settings, with all their variables."""
 
 import contextlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 import tf_keras as keras
@@ -11,7 +12,7 @@ from avmae_tf.models.classifier import Classifier
 
 
 @contextlib.contextmanager
-def precision(policy: str):
+def precision(policy: str) -> Iterator[None]:
     """Layers built inside compute in `policy` and keep their variables in float32."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)

@@ -3,6 +3,8 @@
 Shapes: B clips, V views, N tokens, D width, S segments of a clip, C classes of all heads.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -32,7 +34,7 @@ class Classifier(keras.layers.Layer):
     segment there are logits for each (event localisation, appendix A.1).
     """
 
-    def __init__(self, config: FinetuneConfig, heads: dict[str, int], **kwargs):
+    def __init__(self, config: FinetuneConfig, heads: dict[str, int], **kwargs: Any):
         super().__init__(**kwargs)
         self.config = config
         self.head_sizes = dict(heads)
@@ -55,7 +57,9 @@ class Classifier(keras.layers.Layer):
         self.pooling = {m: pooling_weights(grids[m], config.segments) for m in grids}
         self.head = keras.layers.Dense(sum(heads.values()), kernel_initializer='zeros', name='head')
 
-    def embed(self, inputs: dict[str, tf.Tensor], seed=None) -> dict[str, tf.Tensor]:
+    def embed(
+        self, inputs: dict[str, tf.Tensor], seed: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Mean of a modality's encoded tokens, [B, D], or [B, S, D] where S is not 1.
 
         With `norm_after_pooling` the last norm is taken of the mean, not of each token.
@@ -75,7 +79,9 @@ class Classifier(keras.layers.Layer):
             pooled = {m: tf.squeeze(x, axis=1) for m, x in pooled.items()}
         return pooled
 
-    def call(self, inputs, seed=None) -> dict[str, tf.Tensor]:
+    def call(
+        self, inputs: dict[str, tf.Tensor], seed: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Logits, float32 [B, C] or [B, S, C], by modality; a `seed` [2] means training."""
         if self.config.freeze_encoder:
             pooled = {m: tf.stop_gradient(x) for m, x in self.embed(inputs).items()}

@@ -8,6 +8,7 @@ and after them: all that a warm start and a layer-wise learning rate need to kno
 import dataclasses
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -35,7 +36,7 @@ def split_like(joint: tf.Tensor, tokens: Tokens) -> Tokens:
 class Joint(keras.layers.Layer):
     """One stack on the concatenation of the modalities."""
 
-    def __init__(self, stack: Stack, **kwargs):
+    def __init__(self, stack: Stack, **kwargs: Any):
         super().__init__(**kwargs)
         self.stack = stack
 
@@ -43,14 +44,14 @@ class Joint(keras.layers.Layer):
         """The stack that `modality` goes through: the only one."""
         return self.stack
 
-    def call(self, tokens: Tokens, seed=None) -> Tokens:
+    def call(self, tokens: Tokens, seed: tf.Tensor | None = None) -> Tokens:
         return split_like(self.stack(concatenate(tokens), seed=seed), tokens)
 
 
 class Streams(keras.layers.Layer):
     """A stack for each modality by itself; the same stack twice ties the weights."""
 
-    def __init__(self, stacks: dict[str, Stack], **kwargs):
+    def __init__(self, stacks: dict[str, Stack], **kwargs: Any):
         super().__init__(**kwargs)
         self.stacks = stacks
 
@@ -58,7 +59,7 @@ class Streams(keras.layers.Layer):
         """The stack that `modality` goes through."""
         return self.stacks[modality]
 
-    def call(self, tokens: Tokens, seed=None) -> Tokens:
+    def call(self, tokens: Tokens, seed: tf.Tensor | None = None) -> Tokens:
         return {
             m: self.stacks[m](tokens[m], seed=fold_in(seed, MODALITIES.index(m)))
             for m in MODALITIES
@@ -69,7 +70,7 @@ class Streams(keras.layers.Layer):
 class Fusion(keras.layers.Layer):
     """Stages run one after the other; `seed` [2] means training, None inference."""
 
-    def __init__(self, stages, **kwargs):
+    def __init__(self, stages: Iterable[Joint | Streams], **kwargs: Any):
         super().__init__(**kwargs)
         self.stages = list(stages)
 
@@ -89,7 +90,7 @@ class Fusion(keras.layers.Layer):
         """The norm after the last block of `modality`."""
         return self.stages[-1].stack_of(modality).norm
 
-    def call(self, tokens: Tokens, seed=None) -> Tokens:
+    def call(self, tokens: Tokens, seed: tf.Tensor | None = None) -> Tokens:
         for stage in self.stages:
             tokens = stage(tokens, seed=seed)
         return tokens
@@ -131,7 +132,7 @@ def build_fusion(
     *,
     final_norm: bool = True,
     name: str,
-    **block_options,
+    **block_options: Any,
 ) -> keras.layers.Layer:
     """The fusion that `spec` describes, for `modalities`; ends in a norm if `final_norm`.
 

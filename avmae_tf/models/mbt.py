@@ -3,6 +3,8 @@
 Shapes: B clips, N tokens of one modality, K bottleneck tokens, D width.
 """
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -16,7 +18,9 @@ class BottleneckFusion(keras.layers.Layer):
     The new bottleneck is the mean over the modalities. One norm serves both streams.
     """
 
-    def __init__(self, spec: Bottleneck, width: int, streams: dict[str, list[Block]], **kwargs):
+    def __init__(
+        self, spec: Bottleneck, width: int, streams: dict[str, list[Block]], **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.spec = spec
         self.streams = streams
@@ -45,7 +49,9 @@ class BottleneckFusion(keras.layers.Layer):
         """The norm after the last block, the same for both streams."""
         return self.norm
 
-    def call(self, tokens, seed=None):
+    def call(
+        self, tokens: dict[str, tf.Tensor], seed: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Mapping of modality to [B, N, D], to the same shapes."""
         present = [m for m in MODALITIES if m in tokens]
         seeds = {m: fold_in(seed, MODALITIES.index(m)) for m in present}

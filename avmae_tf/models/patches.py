@@ -3,6 +3,8 @@
 Shapes: B clips, N tokens, P values of a patch, D width.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -81,7 +83,7 @@ class PatchEmbedding(keras.layers.Layer):
     serve as targets serve here too, and only those that are visible need be embedded.
     """
 
-    def __init__(self, grid: PatchGrid, width: int, *, positions: str = 'sinusoid', **kwargs):
+    def __init__(self, grid: PatchGrid, width: int, *, positions: str = 'sinusoid', **kwargs: Any):
         super().__init__(**kwargs)
         self.grid = grid
         self.projection = keras.layers.Dense(
@@ -97,7 +99,7 @@ class PatchEmbedding(keras.layers.Layer):
             else sinusoid(grid.num_tokens, width)
         )
 
-    def call(self, patches, indices=None):
+    def call(self, patches: tf.Tensor, indices: tf.Tensor | None = None) -> tf.Tensor:
         """[B, V, P] patches at `indices` [B, V] (all of them, in order, if None) to [B, V, D]."""
         tokens = self.projection(patches)
         positions = tf.cast(self.positions, tokens.dtype)

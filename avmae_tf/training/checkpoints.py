@@ -26,7 +26,7 @@ WEIGHTS = 'weights'
 
 
 class TrainedDescription(Description):
-    """What holds exactly one of the two configurations."""
+    """The description of an autoencoder or a classifier: it has the settings of one of the two."""
 
     pretrain: PretrainConfig | None = None
     finetune: FinetuneConfig | None = None
@@ -58,7 +58,7 @@ class ModelDescription(TrainedDescription):
     heads: Classes = pydantic.Field(default_factory=dict)  # of a classifier
 
 
-def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
+def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset) -> None:
     """Writes the weights, then the description that makes the folder a model.
 
     Raises:
@@ -76,6 +76,7 @@ def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset):
 
 
 def is_model(path: str) -> bool:
+    """Whether `path` is the folder of a finished model."""
     return tf.io.gfile.exists(os.path.join(path, MODEL_FILE))
 
 
@@ -130,7 +131,7 @@ class RunState(TrainedDescription):
 
     @classmethod
     def of(cls, config: TrainingConfig, dataset: Dataset, initial: str = '') -> 'RunState':
-        """That of a run which this code starts."""
+        """The state of a run that is about to start."""
         return cls(
             **{kind_of(config): config},
             dataset=dataset.fingerprint,
@@ -145,7 +146,7 @@ class RunState(TrainedDescription):
         return short_hash(['\n'.join(parts).encode()])
 
     def differences(self, other: 'RunState') -> list[str]:
-        """Names of settings, and of what the runs start from, that differ in what they mean."""
+        """Names of the settings, and of `dataset` and `initial`, in which two runs differ."""
         ours, theirs = (state.config.model_dump(mode='json') for state in (self, other))
         settings = [n for n in {*ours, *theirs} if ours.get(n) != theirs.get(n)]
         starts = [n for n in ('dataset', 'initial') if getattr(self, n) != getattr(other, n)]
@@ -162,17 +163,16 @@ class RunFolder:
         self.model = os.path.join(path, 'model')
 
     def read(self) -> RunState | None:
-        """What the folder's run is; None where there is none. Raises ValueError: it is damaged."""
+        """The state of the run in the folder, None if there is none; ValueError where damaged."""
         path = os.path.join(self.path, RUN_FILE)
         if not tf.io.gfile.exists(path):
             return None
         return read_settings(path, RunState, 'give another folder, or delete this one')
 
     def open(self, state: RunState) -> RunState | None:
-        """The state of the very run, if the folder holds it: it goes on, or is finished.
+        """The state of this run if the folder holds it, unfinished or finished; None if it is free.
 
-        One that is finished and whose model is damaged counts as not finished. Nothing is deleted
-        or changed.
+        A finished run whose model is damaged counts as unfinished. Nothing is deleted or changed.
 
         Raises:
             ValueError: the folder holds a run with other settings, or a finished one that learned
@@ -199,19 +199,20 @@ class RunFolder:
         return before.replace(finished=whole)
 
     def holds(self, state: RunState) -> bool:
-        """Whether the very run is here, begun by any version that learns alike."""
+        """Whether the folder holds this run, begun by any version that learns alike."""
         try:
             before = self.read()
-        except ValueError:  # what it was nobody can say: it is left alone
+        except ValueError:  # damaged: nobody can say what it was, so it is left alone
             return False
         alike = before and before.learning_version == state.learning_version
         return bool(alike) and not state.differences(before)
 
-    def claim(self, state: RunState):
-        """From here on the folder is that run's: what can be refused has been."""
+    def claim(self, state: RunState) -> None:
+        """Writes the state, from which on the folder is this run's."""
         self._write(state)
 
-    def finish(self, state: RunState, scalars: dict[str, float]):
+    def finish(self, state: RunState, scalars: dict[str, float]) -> None:
+        """Writes that the run is finished, with the scalars of its last evaluation."""
         self._write(state.replace(finished=True, scalars=scalars))
 
     def _write(self, state: RunState):

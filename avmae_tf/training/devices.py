@@ -7,7 +7,7 @@ import tensorflow as tf
 CPU_DEVICES = 'AVMAE_CPU_DEVICES'  # environment variable: how many logical CPU devices to make
 
 
-def configure_cpu_devices():
+def configure_cpu_devices() -> None:
     """Makes the logical CPU devices that AVMAE_CPU_DEVICES asks for; call before anything else."""
     count = int(os.environ.get(CPU_DEVICES, '1'))
     if count > 1:

@@ -21,7 +21,7 @@ from avmae_tf.training.warmup import write_warmup
 DESCRIPTION_FILE = f'assets.extra/{MODEL_FILE}'  # what it was exported from
 
 
-def export_saved_model(model_folder: str, out: str, name: str = 'avmae'):
+def export_saved_model(model_folder: str, out: str, name: str = 'avmae') -> None:
     """Writes the classifier of `model_folder` as a SavedModel, whole or not at all."""
     description = describe_model(model_folder)
     if not description.finetune:

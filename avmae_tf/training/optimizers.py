@@ -7,8 +7,10 @@ from official.modeling.optimization import lr_schedule
 from avmae_tf.config import SGD, Adam, ScheduleSpec
 from avmae_tf.models.classifier import Classifier
 
+Schedule = keras.optimizers.schedules.LearningRateSchedule
 
-def make_schedule(spec: ScheduleSpec, num_examples: int):
+
+def make_schedule(spec: ScheduleSpec, num_examples: int) -> Schedule:
     """lr = base min(1, step / warm) (1 + cos(pi max(0, step - warm) / (total - warm))) / 2."""
     total = spec.steps(spec.epochs, num_examples)
     warm = spec.steps(spec.warmup_epochs, num_examples)
@@ -24,7 +26,9 @@ def make_schedule(spec: ScheduleSpec, num_examples: int):
     )
 
 
-def make_optimizer(spec: Adam | SGD, schedule) -> keras.optimizers.legacy.Optimizer:
+def make_optimizer(
+    spec: Adam | SGD, schedule: Schedule | float
+) -> keras.optimizers.legacy.Optimizer:
     """Adam (Table 20) or SGD with momentum (Tables 22 to 24).
 
     Those of `legacy` update a variable in one fused operation, in a third of the time.
@@ -60,7 +64,7 @@ def scale(gradients: list[tf.Tensor], multipliers: list[float]) -> list[tf.Tenso
     return [g if m == 1.0 else g * m for g, m in zip(gradients, multipliers, strict=True)]
 
 
-def shrink_kernels(variables: list[tf.Variable], factor: tf.Tensor):
+def shrink_kernels(variables: list[tf.Variable], factor: tf.Tensor) -> None:
     """Multiplies kernels by 1 - factor: the weight decay of the released recipes."""
     for variable in variables:
         if variable.name.endswith('kernel:0'):

@@ -70,7 +70,7 @@ def versions_in(folder: str) -> list[str]:
     return [path for path in paths if is_complete(path)]
 
 
-def clear_leftovers(folder: str, name: str = '[0-9]+'):
+def clear_leftovers(folder: str, name: str = '[0-9]+') -> None:
     """Removes what killed processes left of `name`, a pattern, in `folder`.
 
     No other process may be writing there.

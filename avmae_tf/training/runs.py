@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
 from avmae_tf.data.dataset import load_dataset
@@ -59,7 +60,7 @@ class Training:
         )
         return Trained(there.model, there.logs, scalars)
 
-    def run_below(self, work_dir: str, run: RunSpec, **callbacks) -> Trained:
+    def run_below(self, work_dir: str, run: RunSpec, **callbacks: Any) -> Trained:
         """Trains in the folder below `work_dir` that is this training's alone."""
         there = run_folder(work_dir, self.task.config, self.task.dataset, self._initial)
         return self.run(there.path, run, **callbacks)

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +51,7 @@ def fault_of(prefix: str) -> str | None:
     return None
 
 
-def check_weights(prefix: str):
+def check_weights(prefix: str) -> None:
     """Raises ValueError where weights are damaged or not finite: by file and variable."""
     if fault := fault_of(prefix):
         diverged = fault.endswith('finite')
@@ -101,7 +102,9 @@ class CheckpointManager(tf.train.CheckpointManager):
             init_fn=init_fn,
         )
 
-    def save(self, checkpoint_number=None, check_interval=True, options=None):
+    def save(
+        self, checkpoint_number: Any = None, check_interval: bool = True, options: Any = None
+    ) -> str | None:
         """Saves if it is due, or without `check_interval` in any case; returns the path, if any.
 
         Orbit calls it at every look of the host.

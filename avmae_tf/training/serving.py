@@ -1,4 +1,4 @@
-"""What a served classifier does with requests: it adapts to what it is sent, or says why not.
+"""The signatures of a served classifier: requests to clips, clips to answers or to a reason.
 
 Stock TensorFlow operations only. Shapes: B clips, F frames, V views, C classes, D width.
 """
@@ -53,7 +53,9 @@ def clip_of_record(record: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name: clip[name] for name in ('frames', 'frames_per_second', 'waveform', 'fault')}
 
 
-def clip_of_request(frames, frames_per_second, audio) -> dict[str, tf.Tensor]:
+def clip_of_request(
+    frames: tf.Tensor, frames_per_second: tf.Tensor, audio: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """One clip of a request to the same fields."""
     counts = tf.where(tf.strings.length(frames) > 0, tf.range(tf.size(frames)) + 1, 0)
     jpegs = frames[: tf.maximum(tf.reduce_max(counts), 0)]
@@ -71,7 +73,7 @@ def clip_of_request(frames, frames_per_second, audio) -> dict[str, tf.Tensor]:
 
 
 def unreadable() -> dict[str, tf.Tensor]:
-    """The fields of what can be no clip."""
+    """The fields of a clip in the place of bytes that cannot be read as one."""
     return {
         'frames': tf.zeros([0], tf.string),
         'frames_per_second': tf.zeros([]),
@@ -80,7 +82,9 @@ def unreadable() -> dict[str, tf.Tensor]:
     }
 
 
-def aligned(frames, frames_per_second, audio) -> tuple[tf.Tensor, ...]:
+def aligned(
+    frames: tf.Tensor, frames_per_second: tf.Tensor, audio: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
     """The inputs of a request, which must hold as many clips each."""
     inputs = {FRAMES: frames, FRAME_RATE: frames_per_second, SOUND: audio}
     counts = tf.stack([tf.shape(x)[0] for x in inputs.values()])

@@ -45,14 +45,14 @@ class StartModels:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of settings and weights, wherever they lie; '' from scratch."""
+        """A hash of settings and weights of all of them, wherever they lie; '' from scratch."""
         return ' '.join(
             fingerprint([path]) if is_image_vit(path) else model_fingerprint(path)
             for path in self.paths
         )
 
     def initialiser(self, say: Callable[[str], None]) -> Callable[[Classifier], None] | None:
-        """What gives a new classifier the weights to start with, and says what it took."""
+        """A function that gives a new classifier its first weights, and says what it took."""
 
         def initialise(model: Classifier):
             encoders = [

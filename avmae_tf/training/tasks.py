@@ -6,6 +6,7 @@ Shapes: B clips, V views, C classes.
 import abc
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -16,13 +17,14 @@ from avmae_tf.data.dataset import Dataset
 from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
 from avmae_tf.losses.classification import hits, loss_over_heads
 from avmae_tf.losses.reconstruction import ReconstructionLoss
-from avmae_tf.models.avmae import AVMAE
+from avmae_tf.models.avmae import AVMAE, Reconstruction
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
 from avmae_tf.training.optimizers import layerwise_multipliers, scale
 
 Scalars = dict[str, tf.Tensor]
+Batch = dict[str, tf.Tensor]
 
 
 class Task(abc.ABC):
@@ -57,15 +59,15 @@ class Task(abc.ABC):
         return model.trainable_variables
 
     @abc.abstractmethod
-    def train_loss(self, model, batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
+    def train_loss(self, model: Any, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
         """What is minimised, a scalar, and the scalars that are logged; `seed` is [2]."""
 
-    def prepare_gradients(self, model, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+    def prepare_gradients(self, model: Any, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
         """Gradients, already averaged over replicas, as the optimizer is to get them."""
         return gradients
 
     @abc.abstractmethod
-    def eval_scalars(self, model, batch) -> Scalars:
+    def eval_scalars(self, model: Any, batch: Batch) -> Scalars:
         """Figures of each clip [B]; their means over clips of 'weight' 1 are logged."""
 
 
@@ -85,18 +87,18 @@ class PretrainTask(Task):
     def build(self) -> AVMAE:
         return build_avmae(self.config)
 
-    def reconstruct(self, model: AVMAE, inputs, seed):
+    def reconstruct(self, model: AVMAE, inputs: Batch, seed: tf.Tensor) -> Reconstruction:
         """The model's reconstruction under masks drawn from `seed` [2]."""
         inputs = {m: inputs[m] for m in self.config.modalities}
         batch = inputs[self.config.modalities[0]].shape[0]
         return model(inputs, model.sample_masks(seed, batch))
 
-    def train_loss(self, model: AVMAE, batch, seed) -> tuple[tf.Tensor, Scalars]:
+    def train_loss(self, model: AVMAE, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
         losses = self.losses.by_modality(self.reconstruct(model, batch, seed))
         loss = self.losses.total(losses)
         return loss, {'loss': loss, **{f'loss_{m}': x for m, x in losses.items()}}
 
-    def eval_scalars(self, model: AVMAE, batch) -> Scalars:
+    def eval_scalars(self, model: AVMAE, batch: Batch) -> Scalars:
         """Losses [B] on held-out clips, beside those of predicting the mean patch."""
         inputs = {m: batch[m][:, 0] for m in self.config.modalities}
         outcome = self.reconstruct(model, inputs, tf.constant([self.config.seed, 1]))
@@ -192,7 +194,9 @@ class FinetuneTask(Task):
             n: hits(by_head[head], targets[head], k) for n, head in zip(names, by_head, strict=True)
         }
 
-    def train_loss(self, model: Classifier, batch, seed) -> tuple[tf.Tensor, Scalars]:
+    def train_loss(
+        self, model: Classifier, batch: Batch, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, Scalars]:
         """Mean of the modalities' losses, each on its own logits and, after mixup, targets."""
         inputs = {m: batch[m] for m in self.config.modalities}
         labels = {head: batch[head] for head in self.heads}
@@ -208,14 +212,16 @@ class FinetuneTask(Task):
         right = self._hits(model, mean_logits(logits), labels, k=1)
         return loss, {'loss': loss, **{n: tf.reduce_mean(x) for n, x in right.items()}}
 
-    def prepare_gradients(self, model: Classifier, gradients):
+    def prepare_gradients(
+        self, model: Classifier, gradients: Sequence[tf.Tensor]
+    ) -> Sequence[tf.Tensor]:
         """Clips by the global norm, then scales each layer's update."""
         gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
         if self.config.freeze_encoder:
             return gradients
         return scale(gradients, layerwise_multipliers(model, self.config.layerwise_decay))
 
-    def eval_scalars(self, model: Classifier, batch) -> Scalars:
+    def eval_scalars(self, model: Classifier, batch: Batch) -> Scalars:
         """Loss and hits [B] of the logits averaged over views; an action is a noun and a verb."""
         logits = view_averaged_logits(model, {m: batch[m] for m in self.config.modalities})
         targets = {head: batch[head] for head in self.heads}

@@ -1,6 +1,8 @@
 """One task on one strategy: the compiled steps of training and testing, in Orbit's terms."""
 
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import orbit
 import tensorflow as tf
@@ -22,7 +24,7 @@ without_autograph = tf.autograph.experimental.do_not_convert
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     """One task on one strategy: the step of training and the step of testing."""
 
-    def __init__(self, task: Task, folder: str, strategy, run: RunSpec):
+    def __init__(self, task: Task, folder: str, strategy: tf.distribute.Strategy, run: RunSpec):
         self.task = task
         self.folder = folder
         self.strategy = strategy
@@ -87,11 +89,11 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         return self.optimizer.iterations
 
     @functools.cached_property
-    def not_finite(self):
+    def not_finite(self) -> Callable[[], str | None]:
         """A function that names a weight or a slot of the optimizer that is not finite, or None."""
         return not_finite([*self.model.variables, *self.optimizer.variables()])
 
-    def read_from(self, step: int):
+    def read_from(self, step: int) -> None:
         """Feeds the clips that a run has not yet seen at `step`."""
         batch_size = self.task.config.schedule.batch_size
 
@@ -117,7 +119,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         batch = next(iter(batches))
         return {m: batch[m][:, 0] for m in self.task.config.modalities}
 
-    def reconstruct(self, inputs):
+    def reconstruct(self, inputs: dict[str, tf.Tensor]) -> Any:
         """The task's reconstruction of `inputs`, on one replica."""
         outcome = self.reconstruct_on_all(inputs)
         return self.strategy.experimental_local_results(outcome)[0]
@@ -134,12 +136,12 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         for name, value in scalars.items():
             means[name].update_state(value, sample_weight=weight)
 
-    def train_loop_begin(self):
+    def train_loop_begin(self) -> None:
         for mean in self.train_means.values():
             mean.reset_state()
 
     @without_autograph
-    def train_step(self, iterator):
+    def train_step(self, iterator: Iterator) -> None:
         def step(batch):
             context = tf.distribute.get_replica_context()
             seed = tf.constant([self.task.config.seed, 0])
@@ -158,20 +160,20 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
         self.strategy.run(step, args=(next(iterator),))
 
-    def train_loop_end(self):
+    def train_loop_end(self) -> dict[str, tf.Tensor]:
         rate = self.schedule(self.global_step)
         return {k: v.result() for k, v in self.train_means.items()} | {'learning_rate': rate}
 
-    def eval_begin(self):
+    def eval_begin(self) -> None:
         for mean in self.eval_means.values():
             mean.reset_state()
 
     @without_autograph
-    def eval_step(self, iterator):
+    def eval_step(self, iterator: Iterator) -> None:
         def step(batch):
             self._accumulate(self.eval_means, self.compiled_eval(batch), batch['weight'])
 
         self.strategy.run(step, args=(next(iterator),))
 
-    def eval_end(self):
+    def eval_end(self) -> dict[str, tf.Tensor]:
         return {k: v.result() for k, v in self.eval_means.items()}

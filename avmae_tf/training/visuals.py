@@ -15,6 +15,7 @@ from avmae_tf.models.patches import patchify, unpatchify, unstandardise
 
 MAX_FRAMES = 8  # shown of each clip, as in the paper
 GREY = 128
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # input, hidden (bool), reconstruction
 
 
 def three_rows(
@@ -29,7 +30,7 @@ def three_rows(
     return inputs.numpy(), masked > 0, reconstructed
 
 
-def video_picture(rows, num_frames: int = MAX_FRAMES) -> np.ndarray:
+def video_picture(rows: Rows, num_frames: int = MAX_FRAMES) -> np.ndarray:
     """Rows of one clip [T, H, W, 3] in [-1, 1] to one uint8 picture, frames side by side."""
     given, hidden, reconstructed = rows
     chosen = np.linspace(0, len(given) - 1, min(num_frames, len(given))).round().astype(int)
@@ -42,7 +43,7 @@ def video_picture(rows, num_frames: int = MAX_FRAMES) -> np.ndarray:
     return np.concatenate([strip(given), strip(masked), strip(reconstructed)])
 
 
-def audio_picture(rows) -> np.ndarray:
+def audio_picture(rows: Rows) -> np.ndarray:
     """Rows of one spectrogram [T, 128, 1] to one uint8 picture, time to the right, low notes last.
 
     Colours span the range of the input.
@@ -59,7 +60,9 @@ def audio_picture(rows) -> np.ndarray:
     return np.concatenate([colour(given), masked, colour(reconstructed)])
 
 
-def pictures(outcome: Reconstruction, inputs, config: PretrainConfig) -> dict[str, np.ndarray]:
+def pictures(
+    outcome: Reconstruction, inputs: dict[str, tf.Tensor], config: PretrainConfig
+) -> dict[str, np.ndarray]:
     """A uint8 picture [B, height, width, 3] of every clip, by modality."""
     draw = {VIDEO: video_picture, AUDIO: audio_picture}
     result = {}
@@ -73,7 +76,9 @@ def pictures(outcome: Reconstruction, inputs, config: PretrainConfig) -> dict[st
     return result
 
 
-def summarise(outcome: Reconstruction, inputs, config: PretrainConfig, step: int):
+def summarise(
+    outcome: Reconstruction, inputs: dict[str, tf.Tensor], config: PretrainConfig, step: int
+) -> None:
     """Writes the pictures as image summaries to the current summary writer."""
     for modality, images in pictures(outcome, inputs, config).items():
         tf.summary.image(f'reconstruction_{modality}', images, step=step, max_outputs=len(images))

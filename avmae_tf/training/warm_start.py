@@ -6,6 +6,7 @@ Shapes: N tokens, D width.
 import dataclasses
 
 import numpy as np
+import tf_keras as keras
 
 from avmae_tf.config import MODALITIES, check_start, origins
 from avmae_tf.models.avmae import AVMAE
@@ -29,7 +30,7 @@ class WarmStart:
         return f'took {", ".join(self.taken)}; left {", ".join(self.left)} as drawn{unused}'
 
 
-def copy_layer(source, target, name: str):
+def copy_layer(source: keras.layers.Layer, target: keras.layers.Layer, name: str) -> None:
     """Copies all weights; raises ValueError where a shape differs."""
     pairs = list(zip(source.weights, target.weights, strict=True))
     for a, b in pairs:
@@ -42,7 +43,9 @@ def copy_layer(source, target, name: str):
         b.assign(a)
 
 
-def resize_positions(table: np.ndarray, source: tuple[int, ...], target: tuple[int, ...]):
+def resize_positions(
+    table: np.ndarray, source: tuple[int, ...], target: tuple[int, ...]
+) -> np.ndarray:
     """A table [N, D] of a grid `source` of tokens to one of `target`, linear along every axis."""
     x = table.reshape(*source, -1)
     for axis, (old, new) in enumerate(zip(source, target, strict=True)):

@@ -45,7 +45,7 @@ def warmup_clip(seconds: float = 1.0, rate: float = 8.0) -> dict[str, np.ndarray
     }
 
 
-def write_warmup(folder: str, name: str):
+def write_warmup(folder: str, name: str) -> None:
     """A request for each signature, into the SavedModel in `folder`, served as `name`."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # heavy import
 
