@@ -21,18 +21,21 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
-    ) -> dict[str, list[types.Artifact]] | None:
+    ) -> dict[str, list[types.Artifact]]:
         """The blessed model among those in ML Metadata that are not the candidate."""
-        candidates = input_dict.pop(CANDIDATE, [])
+        candidates = input_dict[CANDIDATE]
         ids = {artifact.id for artifact in candidates}
         same = {_identity(artifact) for artifact in candidates}
-        input_dict['model'] = [
+        others = [
             artifact
             for artifact in input_dict['model']
             if artifact.id not in ids and _identity(artifact) not in same
         ]
-        strategy = latest_blessed_model_strategy.LatestBlessedModelStrategy()
-        return strategy.resolve_artifacts(store, input_dict)
+        found = latest_blessed_model_strategy.LatestBlessedModelStrategy().resolve_artifacts(
+            store, {'model': others, 'model_blessing': input_dict['model_blessing']}
+        )
+        # Of every key that was asked for, or TFX goes on as if there were no baseline.
+        return {**found, CANDIDATE: candidates}
 
 
 def _identity(artifact: types.Artifact) -> str:

@@ -115,13 +115,21 @@ class Outcome:
 
 
 def read_outcome(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> Outcome:
-    """What the run of that id did."""
+    """What the run of that id did.
+
+    Raises:
+        RuntimeError: a node failed.
+    """
     store = mlmd.MetadataStore(connection)
     run = store.get_context_by_type_and_name(RUN_CONTEXT, run_id)
     if run is None:
         raise ValueError(f'no run {run_id!r} is recorded')
-    executions = store.get_executions_by_context(run.id)
-    return Outcome(tuple(_node(store, e) for e in sorted(executions, key=lambda e: e.id)))
+    executions = sorted(store.get_executions_by_context(run.id), key=lambda e: e.id)
+    nodes = tuple(_node(store, execution) for execution in executions)
+    for node, execution in zip(nodes, executions, strict=True):
+        if execution.last_known_state == _STATES.FAILED:  # a resolver's does not end a run
+            raise RuntimeError(f'{node.name} failed')
+    return Outcome(nodes)
 
 
 def _node(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> Node:

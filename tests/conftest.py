@@ -40,6 +40,12 @@ SCHEDULE = ScheduleSpec(
 MEDIA = MediaSpec(shorter_side_px=32)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        '--store-figures', action='store_true', help='Keep the figures that test_versions.py finds.'
+    )
+
+
 @pytest.fixture(scope='session')
 def pretrain_config() -> PretrainConfig:
     return PretrainConfig(

@@ -1,6 +1,8 @@
 """The conversion as a component: what a manifest holds ends up in the artifact, with its counts."""
 
+import dataclasses
 import os
+from pathlib import Path
 
 from google.protobuf import struct_pb2
 from tfx.dsl.components.base import base_beam_executor
@@ -16,6 +18,30 @@ from beam_jobs.manifests import write_manifest
 from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
 
 
+def executed(folder: Path, number: str) -> standard_artifacts.Examples:
+    """The artifact that the executor makes of the manifest in `folder`."""
+    options = struct_pb2.Struct()
+    options[MEDIA] = MediaSpec(shorter_side_px=32).to_json()
+    options[LIMITS] = ClipLimits().to_json()
+    options[WORK_DIR], options[NUM_SHARDS] = str(folder / 'work'), 0
+    custom_config = example_gen_pb2.CustomConfig()
+    custom_config.custom_config.Pack(options)
+    examples = standard_artifacts.Examples()
+    examples.uri = str(folder / 'examples' / number)
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=['--direct_running_mode=in_memory'], tmp_dir=str(folder), unique_id='1'
+    )
+    Executor(context).Do(
+        {},
+        {standard_component_specs.EXAMPLES_KEY: [examples]},
+        {
+            standard_component_specs.INPUT_BASE_KEY: str(folder / 'manifest'),
+            standard_component_specs.CUSTOM_CONFIG_KEY: proto_utils.proto_to_json(custom_config),
+        },
+    )
+    return examples
+
+
 def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, tmp_path):
     videos = sorted((clips.parent / 'train').glob('*.mp4'))[:3]
     lists = tmp_path / 'lists'
@@ -27,25 +53,7 @@ def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, t
     manifest = build_manifest(str(clips.parent), str(lists), name='ave')
     write_manifest(str(tmp_path / 'manifest'), manifest)
 
-    options = struct_pb2.Struct()
-    options[MEDIA] = MediaSpec(shorter_side_px=32).to_json()
-    options[LIMITS] = ClipLimits().to_json()
-    options[WORK_DIR], options[NUM_SHARDS] = str(tmp_path / 'work'), 0
-    custom_config = example_gen_pb2.CustomConfig()
-    custom_config.custom_config.Pack(options)
-    examples = standard_artifacts.Examples()
-    examples.uri = str(tmp_path / 'examples')
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=['--direct_running_mode=in_memory'], tmp_dir=str(tmp_path), unique_id='1'
-    )
-    Executor(context).Do(
-        {},
-        {standard_component_specs.EXAMPLES_KEY: [examples]},
-        {
-            standard_component_specs.INPUT_BASE_KEY: str(tmp_path / 'manifest'),
-            standard_component_specs.CUSTOM_CONFIG_KEY: proto_utils.proto_to_json(custom_config),
-        },
-    )
+    examples = executed(tmp_path, '1')
     dataset = load_dataset(examples.uri)
     assert dataset.heads == {EVENT: ('Bark', 'background')}
     assert {split: dataset.num_examples(split) for split in dataset.splits} == {
@@ -55,3 +63,25 @@ def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, t
     assert examples.get_int_custom_property('num_clips') == 3
     assert examples.get_int_custom_property('set_aside_missing') == 1
     assert os.listdir(tmp_path / 'work') == []
+
+
+def test_records_that_an_earlier_run_left_are_taken_over_and_others_are_not(clips, tmp_path):
+    videos = sorted((clips.parent / 'train').glob('*.mp4'))[:2]
+    (tmp_path / 'list.csv').write_text('path\n' + ''.join(f'{v.name}\n' for v in videos))
+    manifest = build_manifest(str(clips.parent / 'train'), str(tmp_path / 'list.csv'))
+    write_manifest(str(tmp_path / 'manifest'), manifest)
+    first = executed(tmp_path, '1')
+    (tmp_path / 'examples/0').mkdir()
+    (tmp_path / 'examples/0/job.json').write_text('damaged')
+    second = executed(tmp_path, '2')
+    shards = [next(Path(e.uri).glob('Split-train/*')) for e in (first, second)]
+    assert shards[0].samefile(shards[1]) and shards[0] != shards[1]
+    assert load_dataset(second.uri) == load_dataset(first.uri)
+    assert second.get_int_custom_property('num_clips') == 2
+
+    shards[0].unlink()  # not all there any more; the second one still is
+    assert executed(tmp_path, '3').get_int_custom_property('num_clips') == 2
+    write_manifest(
+        str(tmp_path / 'manifest'), dataclasses.replace(manifest, rows=manifest.rows[:1])
+    )
+    assert executed(tmp_path, '4').get_int_custom_property('num_clips') == 1

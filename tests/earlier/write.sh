@@ -58,7 +58,6 @@ avmae pipeline run --config pipeline.yaml
 
 # Checkpoints of finished runs and all logs are large, and nothing reads them again.
 rm -rf {pretrain,finetune}/checkpoints work/*/checkpoints {.,work}/*/logs *.log
-find . -name '.*.lock*' -delete
 # Similar files side by side, or they are compressed apart.
 find . ! -type d -printf '%f %p\n' | sort | cut -d' ' -f2- > /srv/avmae.files
 name=$(git -C "$clone" log -1 --format=%h)

@@ -1,0 +1,60 @@
+"""A candidate is compared with the last blessed model that is another one."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tfx.types.standard_artifacts import Model, ModelBlessing
+
+from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
+
+
+def model(number: int, folder: Path) -> Model:
+    artifact = Model()
+    artifact.id, artifact.uri = number, str(folder)
+    return artifact
+
+
+def blessing(number: int, of: Model, blessed: int = 1) -> ModelBlessing:
+    artifact = ModelBlessing()
+    artifact.id = number
+    artifact.set_int_custom_property('current_model_id', of.id)
+    artifact.set_int_custom_property('blessed', blessed)
+    return artifact
+
+
+@pytest.mark.parametrize(
+    ('blessed', 'candidate', 'expected'),
+    [
+        ((1, 1, 0), 3, [2]),
+        ((1, 1, 1), 3, [2]),
+        ((1, 0, 0), 3, [1]),
+        ((0, 0, 1), 3, []),
+        ((0, 1, 0), 1, [2]),
+    ],
+)
+def test_the_baseline_is_the_last_blessed_model_that_is_not_the_candidate(
+    tmp_path, blessed, candidate, expected
+):
+    models = [model(i + 1, tmp_path / str(i)) for i in range(3)]
+    found = LatestOtherBlessedModel().resolve_artifacts(
+        None,
+        {
+            'model': list(models),
+            'model_blessing': [blessing(9 + i, m, blessed[i]) for i, m in enumerate(models)],
+            CANDIDATE: [models[candidate - 1]],
+        },
+    )
+    assert found.keys() == {'model', 'model_blessing', CANDIDATE}  # what TFX looks up
+    assert [artifact.id for artifact in found['model']] == expected
+
+
+def test_an_earlier_export_of_the_candidate_is_the_candidate(exported, tmp_path):
+    models = [model(i, tmp_path / str(i)) for i in (1, 2)]
+    for artifact in models:
+        shutil.copytree(exported[1], Path(artifact.uri) / 'Format-Serving')
+    found = LatestOtherBlessedModel().resolve_artifacts(
+        None,
+        {'model': models[:], 'model_blessing': [blessing(9, models[0])], CANDIDATE: models[1:]},
+    )
+    assert found['model'] == []
