@@ -176,10 +176,15 @@ class RunFolder:
 
         Raises:
             ValueError: the folder holds a run with other settings, or a finished one that learned
-                by another version of this program.
+                by another version of this program, or a model of no run.
         """
         before = self.read()
         if before is None:
+            if is_model(self.model):
+                raise ValueError(
+                    f'{self.model}: is a model of no run in {self.path}, and would be overwritten; '
+                    'give another folder'
+                )
             return None
         if changed := state.differences(before):
             raise ValueError(

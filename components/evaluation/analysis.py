@@ -69,8 +69,8 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> Evaluatio
     """
     saved_model = latest_version(saved_model)
     dataset, served = load_dataset(folder), describe_served(saved_model)
-    _check_classes(dataset.heads, served.heads, folder)
-    _check_size(dataset.media, served.media, folder, saved_model)
+    check_classes(dataset.heads, served.heads, folder)
+    check_size(dataset.media, served.media, folder, saved_model)
     num_clips = dataset.num_examples(split)
     check_records(folder, dataset, split)  # TFMA passes over what is missing
     dataset = count_labels(folder, dataset, [split])
@@ -97,8 +97,8 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> Evaluatio
     return Evaluation(read_metrics(report), left_out)
 
 
-def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: str) -> None:
-    """Models of earlier exports take frames as large as those that they were trained on alone."""
+def check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: str) -> None:
+    """Raises ValueError where a model of an earlier export cannot read frames of this size."""
     sides = ours.stored_side_px, models.stored_side_px
     if sides[0] != sides[1] and ERROR not in record_outputs(saved_model):
         raise ValueError(
@@ -107,7 +107,8 @@ def _check_size(ours: MediaSpec, models: MediaSpec, folder: str, saved_model: st
         )
 
 
-def _check_classes(ours: Classes, models: Classes, folder: str) -> None:
+def check_classes(ours: Classes, models: Classes, folder: str) -> None:
+    """Raises ValueError where records in `folder` and a model have other classes."""
     for head in HEADS:
         pairs = itertools.zip_longest(ours.get(head, ()), models.get(head, ()))
         for index, (our, model) in enumerate(pairs):

@@ -142,6 +142,9 @@ def test_no_version_deletes_a_finished_run_and_an_unfinished_one_goes_on(
     assert sorted(tmp_path.rglob('*')) == before
     os.truncate(f'{weights}.index', 10)
     assert not folder.open(old).finished  # makes the model again
+    (tmp_path / 'run.json').unlink()
+    with pytest.raises(ValueError, match=f'{tmp_path}/model: is a model of no run in'):
+        folder.open(old)
 
 
 def test_a_pipeline_finds_its_runs_whatever_named_them_and_trains_anew_beside_a_finished_one(
