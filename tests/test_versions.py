@@ -30,14 +30,14 @@ from avmae_tf.config import (
     ScheduleSpec,
     VideoSpec,
 )
-from avmae_tf.data import examples
+from avmae_tf.data import records
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 from avmae_tf.training.trainer import Trainer
 from avmae_tf.training.warm_start import warm_start
 from beam_jobs.datasets import build_manifest
 from beam_jobs.shards import job_of
-from beam_jobs.video_to_examples import convert_rows
+from beam_jobs.video_to_records import convert_rows
 
 STORED = Path(__file__).parent / 'versions.json'
 ARCHIVE = Path(__file__).parent / 'earlier/96cd153.tar.xz'  # bytes that no encoder changes
@@ -81,12 +81,12 @@ def test_what_a_clip_is_converted_to_is_that_of_its_version(request, folder):
     figures = {}
     for row, record in convert_rows(manifest.rows, job_of(manifest, media, limits=ClipLimits())):
         features = tf.train.Example.FromString(record[0]).features.feature
-        frames = [tf.io.decode_jpeg(jpeg) for jpeg in features[examples.FRAMES].bytes_list.value]
+        frames = [tf.io.decode_jpeg(jpeg) for jpeg in features[records.FRAMES].bytes_list.value]
         quarters = tf.image.resize(tf.cast(tf.stack(frames), tf.float32), [2, 2], 'area')
-        samples = np.frombuffer(features[examples.WAVEFORM].bytes_list.value[0], '<i2') / 2**15
+        samples = np.frombuffer(features[records.WAVEFORM].bytes_list.value[0], '<i2') / 2**15
         loudness = [np.sqrt(np.mean(part**2)) for part in np.array_split(samples, 6)]
         name = os.path.basename(row.path)
-        times = (features[k].int64_list.value[0] for k in (examples.START_US, examples.END_US))
+        times = (features[k].int64_list.value[0] for k in (records.START_US, records.END_US))
         figures |= {
             f'{name} {what}': [float(x) for x in np.ravel(values)]
             for what, values in {
