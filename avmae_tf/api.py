@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-def silent(*_, **__):
+def silent(*_: object, **__: object) -> None:
     """The callback that does nothing."""
 
 

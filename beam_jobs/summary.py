@@ -57,6 +57,7 @@ class Summary:
         return sum(self.reasons.values())
 
     def to_json(self) -> str:
+        """What `report.json` holds."""
         counts = Counts(
             clips=self.clips, splits=self.splits, notes=self.notes, set_aside=self.reasons
         )

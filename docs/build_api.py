@@ -34,7 +34,10 @@ def main() -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         names = pdoc.extract.walk_specs(PACKAGES)
-        modules = {name: pdoc.doc.Module(pdoc.extract.load_module(name)) for name in names}
+        loaded = {name: pdoc.extract.load_module(name) for name in names}
+        for module in loaded.values():  # what is imported when it is asked for is there from now on
+            vars(module).update({x: getattr(module, x) for x in getattr(module, '__all__', ())})
+        modules = {name: pdoc.doc.Module(module) for name, module in loaded.items()}
         pdoc.pdoc(*PACKAGES, output_directory=OUT)
     ours = Path(pdoc.__file__).parent
     found = [str(w.message) for w in caught if ours in Path(w.filename).parents]

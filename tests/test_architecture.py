@@ -111,5 +111,22 @@ def test_names_of_splits_are_spelled_once(path):
     assert not constants & {'train', 'eval', 'test'}
 
 
+def public_functions(node: ast.AST):
+    for child in getattr(node, 'body', ()):
+        if isinstance(child, ast.FunctionDef) and not child.name.startswith('_'):
+            yield child
+        if isinstance(child, ast.ClassDef) and not child.name.startswith('_'):
+            yield from public_functions(child)
+
+
+@pytest.mark.parametrize('path', sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_public_functions_have_type_hints(path):
+    for function in public_functions(ast.parse(path.read_text())):
+        given = function.args
+        every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        bare = [a.arg for a in every if a and not a.annotation and a.arg not in ('self', 'cls')]
+        assert not bare and function.returns, f'{function.name}: {bare or "what it returns"}'
+
+
 def test_tests_are_not_packaged():
     assert not (ROOT / 'tests/__init__.py').exists()

@@ -29,10 +29,10 @@ VERBS = {  # verb: module of this package that holds it
 class _Verbs(click.Group):
     """Imports the module of a verb when it is asked for."""
 
-    def list_commands(self, context):
+    def list_commands(self, context: click.Context) -> list[str]:
         return list(VERBS)
 
-    def get_command(self, context, name):
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
         module = __import__(f'avmae_tf.cli.{VERBS[name]}', fromlist=[name])
@@ -41,7 +41,7 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs, context_settings={'help_option_names': ['-h', '--help']})
 @click.version_option(avmae_tf.__version__, prog_name='avmae')
-def cli():
+def cli() -> None:
     """Audiovisual Masked Autoencoders: videos in, a gated and served classifier out.
 
     \b
@@ -53,7 +53,7 @@ def cli():
     """
 
 
-def main():
+def main() -> None:
     """Runs the command; exit codes are 0 done, 1 failed or refused, 2 bad usage or input."""
     console.quiet()
     try:

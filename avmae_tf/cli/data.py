@@ -11,7 +11,7 @@ from beam_jobs.datasets import NAMES
 @click.option('--train', default=1024, show_default=True, help='Clips to train on.')
 @click.option('--eval', 'num_eval', default=256, show_default=True, help='Clips to hold out.')
 @click.option('--seed', default=0, show_default=True, help='The same seed gives the same clips.')
-def clips(out: str, train: int, num_eval: int, seed: int):
+def clips(out: str, train: int, num_eval: int, seed: int) -> None:
     """Write generated videos with sound, and their annotations, to OUT.
 
     Sixteen classes: four shapes times four timbres. The picture alone tells a quarter of the
@@ -90,26 +90,26 @@ def clips(out: str, train: int, num_eval: int, seed: int):
 @click.option('--json', 'as_json', is_flag=True, help='Print the report as JSON.')
 @click.argument('beam_options', nargs=-1, type=click.UNPROCESSED)
 def convert(
-    name,
-    videos,
-    annotations,
-    allow_outside,
-    subset,
-    out,
-    fps,
-    min_seconds,
-    side,
-    shards,
-    require,
-    record_format,
-    clip_seconds,
-    clip_cpu_seconds,
-    clip_memory_mb,
-    runner,
-    dry_run,
-    as_json,
-    beam_options,
-):
+    name: str,
+    videos: str,
+    annotations: str | None,
+    allow_outside: bool,
+    subset: str | None,
+    out: str | None,
+    fps: float,
+    min_seconds: float,
+    side: int,
+    shards: int | None,
+    require: str,
+    record_format: str,
+    clip_seconds: float,
+    clip_cpu_seconds: float,
+    clip_memory_mb: int,
+    runner: str | None,
+    dry_run: bool,
+    as_json: bool,
+    beam_options: tuple[str, ...],
+) -> None:
     """Decode videos into TFRecord examples: JPEG frames and 16 kHz sound.
 
     First it reports what there is: clips, missing files, hours, labels without examples, videos in

@@ -39,7 +39,7 @@ run: {{steps_per_loop: 32, checkpoint_every_loops: 2, test_every_loops: 4}}
     '--min-top1', default=MIN_TOP1, show_default=True, type=click.FloatRange(0, 1),
     help='The gate: a model below it is not pushed.',
 )  # fmt: skip
-def demo(workdir: str, min_top1: float):
+def demo(workdir: str, min_top1: float) -> None:
     """Generate clips, and take them all the way to a served classifier.
 
     Videos, records, masked pretraining, finetuning, evaluation, gate, push; then the pushed model

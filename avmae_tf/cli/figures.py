@@ -45,7 +45,7 @@ def last_images(logs: str) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def draw_losses(runs: dict[str, str], path: str):
+def draw_losses(runs: dict[str, str], path: str) -> None:
     """Loss by step of every run, training and held-out, to a PNG."""
     figure, axes = plt.subplots(1, len(runs), figsize=(5.2 * len(runs), 3.4), squeeze=False)
     for axis, (name, logs) in zip(axes[0], runs.items(), strict=True):
@@ -64,7 +64,7 @@ def draw_losses(runs: dict[str, str], path: str):
     save(figure, path)
 
 
-def draw_reconstructions(logs: str, path: str, count: int = 3):
+def draw_reconstructions(logs: str, path: str, count: int = 3) -> None:
     """Input, masked input and reconstruction of a few clips, as in Figure 5, to a PNG."""
     images = last_images(os.path.join(logs, TRAIN))
     rows = list(
@@ -106,7 +106,7 @@ def confusion_matrix(report: str, num_classes: int) -> np.ndarray:
     return matrix
 
 
-def draw_confusion(matrix: np.ndarray, classes: tuple[str, ...], path: str):
+def draw_confusion(matrix: np.ndarray, classes: tuple[str, ...], path: str) -> None:
     """A confusion matrix to a PNG."""
     size = 2.6 + 0.34 * len(classes)
     figure, axis = plt.subplots(figsize=(size, size))
@@ -127,7 +127,7 @@ def draw_confusion(matrix: np.ndarray, classes: tuple[str, ...], path: str):
     save(figure, path)
 
 
-def save(figure, path: str):
+def save(figure: plt.Figure, path: str) -> None:
     """Writes a figure to a PNG, whole or not at all, and closes it."""
     figure.tight_layout()
     with replaced(path) as name:

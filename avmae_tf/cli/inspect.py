@@ -37,7 +37,18 @@ SHEET_CLIPS = 8
     help=f'With --out: how many clips.  [default: {SHEET_CLIPS}]',
 )
 @click.option('--json', 'as_json', is_flag=True, help='Print the figures as JSON.')
-def inspect(path, model, recipe, encoder, decoder, modalities, classes, out, clips, as_json):
+def inspect(
+    path: str | None,
+    model: str | None,
+    recipe: str | None,
+    encoder: str | None,
+    decoder: str | None,
+    modalities: str | None,
+    classes: int | None,
+    out: str | None,
+    clips: int | None,
+    as_json: bool,
+) -> None:
     """Say what PATH holds, or what the model of --model or --recipe is made of.
 
     \b
@@ -81,7 +92,7 @@ def inspect(path, model, recipe, encoder, decoder, modalities, classes, out, cli
         console.echo(f'sheet     {out}')
 
 
-def _need(there, what: str, **options):
+def _need(there: object, what: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None and not there:
             raise click.UsageError(f'--{name} needs {what}')
@@ -131,7 +142,7 @@ def read_records(path: str, out: str | None = None, clips: int = 0) -> dict:
     return {'kind': 'records', **found.summary()}
 
 
-def show_records(summary: dict):
+def show_records(summary: dict) -> None:
     """A survey of records, line by line."""
     from avmae_tf.cli import survey_lines
 

@@ -53,7 +53,7 @@ def _print_table(reports: dict):
 @click.command()
 @click.option('--json', 'as_json', is_flag=True, help='Print every comparison as JSON.')
 @click.argument('fixtures', nargs=-1, required=True, metavar='FIXTURE.npz...')
-def parity(fixtures, as_json):
+def parity(fixtures: tuple[str, ...], as_json: bool) -> None:
     """Replay golden fixtures of the authors' model and print the largest relative error.
 
     The error of an array is max|ours - theirs| / max|theirs|. The exit code is 1 where one is
@@ -118,7 +118,14 @@ def _class_names(files: tuple[str, ...], count: int) -> dict[str, tuple[str, ...
 )
 @click.option('--out', required=True, help='Folder for the model.')
 @click.option('--saved-model', help='Folder for a SavedModel of a classifier as well.')
-def import_scenic(checkpoint, config, changes, classes, out, saved_model):
+def import_scenic(
+    checkpoint: str,
+    config: str,
+    changes: tuple[str, ...],
+    classes: tuple[str, ...],
+    out: str,
+    saved_model: str | None,
+) -> None:
     """Turn a checkpoint that the authors trained into a model folder.
 
     Pretrained models go on to `avmae finetune --pretrained OUT`, classifiers to `avmae export`.

@@ -7,7 +7,7 @@ from beam_jobs.videos import AUDIO_SUFFIXES
 SUFFIXES = 5  # so many are listed
 
 
-def show(report: ManifestReport):
+def show(report: ManifestReport) -> None:
     """Tables on standard error: clips by split, and what to look at before the work starts."""
     from rich.padding import Padding
     from rich.table import Table

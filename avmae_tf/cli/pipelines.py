@@ -1,6 +1,9 @@
 """`avmae pipeline`: the TFX pipeline on a runner of your choice, and how it ended."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,8 +11,11 @@ from avmae_tf import console
 from avmae_tf.cli.failures import DEBUG, EXIT_BAD_INPUT, explain
 from avmae_tf.console import Failed
 
+if TYPE_CHECKING:
+    from pipeline.outcome import Outcome
 
-def run_pipeline(path: str):
+
+def run_pipeline(path: str) -> Outcome:
     """Runs the pipeline of a YAML file locally and returns its outcome.
 
     Raises:
@@ -40,7 +46,7 @@ def run_pipeline(path: str):
 
 
 @click.group()
-def pipeline():
+def pipeline() -> None:
     """Run the whole pipeline: records, pretraining, finetuning, evaluation, gate, push."""
 
 
@@ -50,7 +56,7 @@ def pipeline():
     '--runner', type=click.Choice(['local']), default='local', show_default=True,
     help='Where to run it.',
 )  # fmt: skip
-def run(path, runner):
+def run(path: str, runner: str) -> None:
     """Run what the cache does not serve; exit code 1 if the gate refuses the model."""
     from avmae_tf.data.labelled import say_left_out
 

@@ -25,7 +25,7 @@ _MODALITIES = {'has_video': 'video', 'has_audio': 'sound'}
 )
 @click.option('--json', 'as_json', is_flag=True, help='Print one JSON object a clip.')
 @_clips
-def predict(model, top, as_json, clips):
+def predict(model: str, top: int, as_json: bool, clips: tuple[str, ...]) -> None:
     """Name what video files show and sound like.
 
     A model of nouns and verbs also names the best actions; a model of events says from which
@@ -50,7 +50,7 @@ def predict(model, top, as_json, clips):
     _each(clips, lambda clip: served.predict(clip, top), show)
 
 
-def _each(clips, ask, show):
+def _each(clips: tuple[str, ...], ask, show):
     """Shows the answers to all clips; the exit code is 1 if one of them is an error."""
     failed = 0
     for clip in clips:
@@ -78,7 +78,7 @@ def lines(answer: dict) -> Iterator[str]:
 @click.command()
 @_model
 @_clips
-def embed(model, clips):
+def embed(model: str, clips: tuple[str, ...]) -> None:
     """Print the embedding of video files, one JSON object a clip.
 
     It says what a clip had, or the reason why there is no embedding; the exit code is then 1.

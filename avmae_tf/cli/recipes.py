@@ -1,6 +1,7 @@
 """Settings that are named on the command line: a recipe with changes, or a model by its size."""
 
 import os
+from typing import TypeVar
 
 import click
 
@@ -17,10 +18,13 @@ from avmae_tf.config import (
 )
 from avmae_tf.storage import is_remote, open_text
 
+Settings = TypeVar('Settings', bound=TrainingConfig)
 BOTTLENECK = 'bottleneck'
 
 
-def read_recipe(recipe: str, recipes: dict, changes: tuple[str, ...], config_class):
+def read_recipe(
+    recipe: str, recipes: dict, changes: tuple[str, ...], config_class: type[Settings]
+) -> Settings:
     """A recipe by name or from a YAML file, with `field.of.group=value` changes."""
     if is_remote(recipe) or os.path.isfile(recipe):
         with open_text(recipe) as f:

@@ -71,7 +71,7 @@ def _labels(record: bytes, classes: Classes) -> str:
     return next(iter(parts.values()), 'no label')
 
 
-def draw_sheet(records: list[bytes], classes: Classes, path: str):
+def draw_sheet(records: list[bytes], classes: Classes, path: str) -> None:
     """Serialized clips to a PNG, one in a row: frames over its length, log-mel over seconds."""
     height = ROW_INCHES * len(records) + 0.4
     figure, axes = plt.subplots(

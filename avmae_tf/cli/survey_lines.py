@@ -1,10 +1,12 @@
 """A survey of records for people."""
 
+from collections.abc import Iterator
+
 BAR = 30  # characters of the longest
 FEW_RATES = 4  # so many are listed; of more the ends
 
 
-def lines(summary: dict):
+def lines(summary: dict) -> Iterator[str]:
     """The summary of a survey, line by line."""
     splits = ', '.join(f'{count} {split}' for split, count in summary['splits'].items())
     yield f'clips     {summary["clips"]}' + (f' ({splits})' if splits else '')

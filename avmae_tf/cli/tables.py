@@ -30,7 +30,7 @@ def _giga(flops: int) -> str:
     return f'{flops / 1e9:,.3f}'
 
 
-def show_model(summary: dict):
+def show_model(summary: dict) -> None:
     """Layers, parameters, tokens and FLOPs of a model (`training.summary`)."""
     layers = _table('part', 'blocks', 'width', 'heads', 'parameters')
     for part in summary['parts']:
@@ -83,7 +83,7 @@ def _labels(labels: dict):
         yield f'{head:9} {len(names)} classes: {first}{rest}'
 
 
-def show_model_folder(found: dict):
+def show_model_folder(found: dict) -> None:
     """A finished model: weights, media, labels, layers."""
     _print(
         f'weights   {found["bytes"]:,} bytes', *_media(found['media']), *_labels(found['labels'])
@@ -91,7 +91,7 @@ def show_model_folder(found: dict):
     show_model(found)
 
 
-def show_run(found: dict):
+def show_run(found: dict) -> None:
     """A run: how far it is, what its last checkpoint holds, layers."""
     if run := found.get('run'):
         _print(f'run       {"finished" if run["finished"] else "not finished"}')
@@ -111,7 +111,7 @@ def show_run(found: dict):
         show_model(found)
 
 
-def show_saved_model(found: dict):
+def show_saved_model(found: dict) -> None:
     """A SavedModel: size, media, labels, signatures."""
     signatures = Table('signature', '', 'name', 'dtype', 'shape', box=None, pad_edge=False)
     for name, sides in found['signatures'].items():

@@ -1,5 +1,7 @@
 """`avmae pretrain`, `finetune`, `evaluate`, `export`: the library with options."""
 
+from typing import Any
+
 import click
 
 from avmae_tf import console
@@ -49,7 +51,7 @@ def _train(verb, data: str, workdir: str, run: dict, **settings):
 
 @click.command()
 @_training_options
-def pretrain(data, workdir, recipe, changes, **run):
+def pretrain(data: str, workdir: str, recipe: str, changes: tuple[str, ...], **run: Any) -> None:
     """Train a masked autoencoder on the clips in DATA; labels are not used.
 
     A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
@@ -70,7 +72,14 @@ def pretrain(data, workdir, recipe, changes, **run):
     'from scratch without it. Given twice: each modality from the first that knows it.',
 )  # fmt: skip
 @_training_options
-def finetune(data, workdir, recipe, changes, pretrained, **run):
+def finetune(
+    data: str,
+    workdir: str,
+    recipe: str,
+    changes: tuple[str, ...],
+    pretrained: tuple[str, ...],
+    **run: Any,
+) -> None:
     """Train a classifier on the labelled clips in DATA, from a pretrained encoder.
 
     A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
@@ -88,7 +97,7 @@ def finetune(data, workdir, recipe, changes, pretrained, **run):
 @click.option('--model', required=True, help='Model folder of `avmae finetune`.')
 @click.option('--out', required=True, help='Folder for the SavedModel.')
 @click.option('--name', default='avmae', show_default=True, help='Name that it is served under.')
-def export(model, out, name):
+def export(model: str, out: str, name: str) -> None:
     """Write a finetuned model as a SavedModel for TF Serving."""
     from avmae_tf import api
 
@@ -102,7 +111,7 @@ def export(model, out, name):
 @click.option('--split', default='eval', show_default=True, help='Which split to measure on.')
 @click.option('--out', required=True, help="Folder for TFMA's report.")
 @click.option('--json', 'as_json', is_flag=True, help='Print the metrics as JSON.')
-def evaluate(model, data, split, out, as_json):
+def evaluate(model: str, data: str, split: str, out: str, as_json: bool) -> None:
     """Measure a SavedModel with TensorFlow Model Analysis.
 
     One label a clip: Top-1, Top-5, mAP. Several: d' as well. Nouns and verbs: Top-1 and Top-5 of

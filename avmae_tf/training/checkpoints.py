@@ -47,6 +47,7 @@ class TrainedDescription(Description):
 
 
 def kind_of(config: TrainingConfig) -> str:
+    """Which of the two fields of a description settings belong in: 'pretrain' or 'finetune'."""
     return 'pretrain' if isinstance(config, PretrainConfig) else 'finetune'
 
 
@@ -127,7 +128,7 @@ class RunState(TrainedDescription):
     initial: str = ''  # fingerprint of what it was warm-started from
     learning_version: int  # of the code that it was last started with
     finished: bool = False
-    scalars: dict[str, float] = pydantic.Field(default_factory=dict)  # of the final test
+    scalars: dict[str, float] = pydantic.Field(default_factory=dict)  # of the last evaluation
 
     @classmethod
     def of(cls, config: TrainingConfig, dataset: Dataset, initial: str = '') -> 'RunState':

@@ -44,7 +44,7 @@ def train(
 
     Goes on from the last checkpoint of a killed run, with the clips that it had not seen; a run
     that is finished returns at once. `initialise(model)` is called where nothing is to be
-    resumed, and `initial` names what it copies. Returns the scalars of the final test.
+    resumed, and `initial` names what it copies. Returns the scalars of the last evaluation.
 
     Raises:
         Diverged: a loss or a weight is not finite.

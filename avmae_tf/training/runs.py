@@ -14,7 +14,7 @@ from avmae_tf.training.tasks import FinetuneTask, PretrainTask, Task
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A finished run: where its model and TensorBoard's logs are, and how its final test ended."""
+    """A finished run: where its model and TensorBoard's logs are, and its last evaluation."""
 
     model: str
     logs: str
