@@ -1,17 +1,26 @@
 """The library does what the command and the components do, and costs nothing to import."""
 
+import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tfx.types.standard_artifacts import Examples, Model
+from tfx.utils import path_utils
 
 from avmae_tf import api
+from avmae_tf.cli.predict import predict
 from avmae_tf.cli.train import finetune, pretrain
+from avmae_tf.config import RunSpec
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.training import runs
-from avmae_tf.training.checkpoints import save_model
+from avmae_tf.training.checkpoints import model_fingerprint, save_model
+from avmae_tf.training.export import describe_served
+from avmae_tf.versions import LEARNING_VERSION
+from components.finetuner.component import Finetuner
 
 RUN = {'steps_per_loop': 4}
 
@@ -67,6 +76,46 @@ def arguments(records, workdir, config, *more):
     return ['--data', records, '--workdir', str(workdir), '--recipe', str(recipe), *more]
 
 
+def component_of(records, pretrained, config, out) -> Model:
+    """What the Finetuner leaves, called as in a pipeline."""
+    examples, before, model = Examples(), Model(), Model()
+    examples.uri, before.uri, model.uri = records, str(out / 'before'), str(out / 'after')
+    shutil.copytree(pretrained, path_utils.serving_model_dir(before.uri))
+    Finetuner.test_call(
+        examples=examples,
+        pretrained=before,
+        model=model,
+        config=config.to_json(),
+        run=RunSpec(**RUN).to_json(),
+        name='small',
+        work_dir=str(out / 'work'),
+        learning_version=LEARNING_VERSION,
+    )
+    return model
+
+
+def test_command_component_and_library_put_the_same_training_together(
+    records, short, model, monkeypatch, tmp_path
+):
+    def note(self, folder, run, **callbacks):
+        asked.append((self.records, self.task.config, self.start.fingerprint, run))
+        return runs.Trained('', '', {})
+
+    asked, start = [], model('start', modalities=('audio',))
+    config = short[1].replace(backbone=api.load_model(start).config.backbone)
+    monkeypatch.setattr(runs.Training, 'run', note)
+    monkeypatch.setattr('components.finetuner.component.export_saved_model', lambda *_: None)
+    api.finetune(records, str(tmp_path), start=start, recipe=config, run=RUN)
+    component_of(records, start, config, tmp_path)
+    options = ('--pretrained', start, '--steps-per-loop', '4')
+    done = CliRunner().invoke(finetune, arguments(records, tmp_path / 'run', config, *options))
+    assert done.exit_code == 0, done.output
+    assert asked[0] == asked[1] == asked[2] and asked[0][1:] == (
+        config, model_fingerprint(start), RunSpec(**RUN)
+    )  # fmt: skip
+
+
+@pytest.mark.slow
 def test_trainings_return_folders_and_scalars_and_say_where_they_start(trained):
     _, first, second, said = trained
     assert {'loss', 'mean_patch_loss'} <= set(first.scalars)
@@ -75,6 +124,7 @@ def test_trainings_return_folders_and_scalars_and_say_where_they_start(trained):
     assert said[0].startswith('warm start: took audio embedding, 1 audio blocks')
 
 
+@pytest.mark.slow
 def test_the_command_finds_the_runs_of_the_library_finished(trained, records, short):
     root, first, second, _ = trained
     for verb, config, run, more in (
@@ -91,18 +141,29 @@ def test_the_command_finds_the_runs_of_the_library_finished(trained, records, sh
 
 
 @pytest.mark.slow
-def test_the_command_and_the_library_give_the_same_weights(trained, records, short, tmp_path):
+def test_command_component_and_library_give_the_same_weights(trained, records, short, tmp_path):
     _, first, second, _ = trained
-    for verb, config, run, more in (
-        (pretrain, short[0], first, ()),
-        (finetune, short[1], second, ('--pretrained', first.model)),
-    ):
-        workdir = tmp_path / verb.name
-        options = arguments(records, workdir, config, *more, '--steps-per-loop', '4')
-        assert CliRunner().invoke(verb, options).exit_code == 0
-        ours, theirs = (api.load_model(x) for x in (run.model, str(workdir / 'model')))
-        for a, b in zip(ours.variables, theirs.variables, strict=True):
+    options = ('--pretrained', first.model, '--steps-per-loop', '4')
+    done = CliRunner().invoke(finetune, arguments(records, tmp_path / 'run', short[1], *options))
+    assert done.exit_code == 0, done.output
+
+    model = component_of(records, first.model, short[1], tmp_path)
+    (in_pipeline,) = tmp_path.glob('work/finetune-*/model')
+    assert model.get_float_custom_property('loss') == second.scalars['loss']
+    assert describe_served(path_utils.serving_model_dir(model.uri)).finetune == short[1]
+    expected = api.load_model(second.model).variables
+    for folder in (tmp_path / 'run/model', in_pipeline):
+        for a, b in zip(expected, api.load_model(str(folder)).variables, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_the_predictor_answers_as_the_command(exported, clips):
+    paths = [str(next((clips.parent / 'eval').glob('*.mp4'))), str(clips)]
+    done = CliRunner().invoke(predict, ['--model', exported[1], '--json', *paths])
+    assert done.exit_code == 1  # for the last one, which is no video
+    answers = [json.loads(line) for line in done.output.splitlines()]
+    assert 'scores' in answers[0] and 'error' in answers[1]
+    assert answers == [*map(api.Predictor(exported[1]).predict, paths)]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model
 from tfx.utils import path_utils
 
-from avmae_tf import console
-from avmae_tf.config import FinetuneConfig, RunSpec
+from avmae_tf.config import FinetuneConfig
 from avmae_tf.training import runs
 from avmae_tf.training.export import export_saved_model
+from components.training import train
 
 
 @component
@@ -45,11 +45,5 @@ def Finetuner(
     if pretrained:
         models = [path_utils.serving_model_dir(pretrained.uri)]
     training = runs.finetuning(examples.uri, FinetuneConfig.from_json(config), models)
-    with console.progress('finetune', 'steps') as report:
-        trained = training.run_below(
-            work_dir, RunSpec.from_json(run), progress=report, say=console.say
-        )
+    trained = train(training, work_dir, run, model)
     export_saved_model(trained.model, path_utils.serving_model_dir(model.uri), name)
-    for metric, value in trained.scalars.items():
-        model.set_float_custom_property(metric, value)
-    model.set_string_custom_property('logs', trained.logs)

@@ -5,9 +5,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model
 from tfx.utils import io_utils, path_utils
 
-from avmae_tf import console
-from avmae_tf.config import PretrainConfig, RunSpec
+from avmae_tf.config import PretrainConfig
 from avmae_tf.training import runs
+from components.training import train
 
 
 @component
@@ -31,11 +31,5 @@ def Pretrainer(
     """
     del learning_version
     training = runs.pretraining(examples.uri, PretrainConfig.from_json(config))
-    with console.progress('pretrain', 'steps') as report:
-        trained = training.run_below(
-            work_dir, RunSpec.from_json(run), progress=report, say=console.say
-        )
+    trained = train(training, work_dir, run, model)
     io_utils.copy_dir(trained.model, path_utils.serving_model_dir(model.uri))
-    for name, value in trained.scalars.items():
-        model.set_float_custom_property(name, value)
-    model.set_string_custom_property('logs', trained.logs)
