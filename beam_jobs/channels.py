@@ -35,7 +35,7 @@ def settle(codec_context: av.AudioCodecContext) -> list[int] | None:
 def packed(frame: av.AudioFrame) -> av.AudioFrame:
     """The frame, with samples that numpy can read."""
     if frame.format.is_planar and frame.layout.nb_channels >= 8:
-        # Into one plane: of eight and more, PyAV 17.1 reads past the last.
+        # Of eight and more planes PyAV 17.1 reads past the last: all samples go into one.
         (frame,) = av.AudioResampler(format=frame.format.packed).resample(frame)
     return frame
 

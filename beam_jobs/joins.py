@@ -48,7 +48,7 @@ class Piece:
         """Whether a packet of that time may follow."""
         if -BACK_US <= time_us - self.last_us <= JUMP_US:
             return True
-        # Or those just before were ahead of their time.
+        # The packets just before may have had times that were too late.
         return any(0 < time_us - recent_us < AHEAD_US for recent_us in self.recent_us)
 
     def add(self, at: int, time_us: int, duration_us: int) -> None:

@@ -19,7 +19,7 @@ UNDRAWN = ''  # the annotations name no split
 FIRM = (UNDRAWN, *SPLITS)  # of two that name a clip, the later one counts
 SPLIT_NAMES = {'training': TRAIN, 'val': EVAL, 'valid': EVAL, 'validation': EVAL}
 EVAL_BUCKETS, NUM_BUCKETS = 1, 10  # where the annotations name no split: a tenth is held out
-# Up, from a root, on a drive or at an address. Names may hold a colon of their own.
+# A path that goes up, or starts at a root, a drive or an address; names may hold a colon.
 _OUTSIDE = re.compile(r'\.\.([\\/]|$)|([A-Za-z][A-Za-z0-9+.-]*:)?[\\/]')
 
 Labels = Mapping[str, tuple[str, ...]]  # by head

@@ -34,7 +34,7 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
         found = latest_blessed_model_strategy.LatestBlessedModelStrategy().resolve_artifacts(
             store, {'model': others, 'model_blessing': input_dict['model_blessing']}
         )
-        # Of every key that was asked for, or TFX goes on as if there were no baseline.
+        # Without every key that was asked for TFX goes on as if there were no baseline.
         return {**found, CANDIDATE: candidates}
 
 

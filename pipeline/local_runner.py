@@ -73,7 +73,7 @@ def _run(config: PipelineConfig, say: Callable[..., None]) -> Outcome:
     outcome = read_outcome(connection(config), run_id)
     if not outcome.blessed:
         return outcome
-    # Again where the cache served the Pusher, but another version came since, or it was removed.
+    # Pushes again where the cache served the Pusher, but its version is gone or not the newest.
     model = path_utils.serving_model_dir(outcome.node('Finetuner').outputs['Model'].uri)
     return dataclasses.replace(outcome, pushed=push(model, config.serving))
 

@@ -45,7 +45,7 @@ def first_broken(*rules: Rule) -> tf.Tensor:
             found = tf.where(holds, found, tf.strings.join(texts))
         return found
 
-    # Written only where there is something to say: the input pipeline would feel it.
+    # The sentence is made only where a rule is broken; else it would slow the input pipeline.
     nothing = tf.constant('')
     return tf.cond(tf.reduce_all([holds for holds, *_ in rules]), lambda: nothing, sentence)
 
@@ -89,9 +89,9 @@ def key_rule(serialized: tf.Tensor, values: Any, *keys: str) -> Rule:
     """A record that holds no `values` must have one of these keys, with an empty list."""
 
     has_none = tf.add_n([tf.size(x) for x in tf.nest.flatten(values)]) == 0
-    # As it is written in both messages: the tag of a map's key, its length, its text.
+    # How both kinds of records write a key: the tag of a map's key, its length, its text.
     fields = '|'.join(f'\\x0a\\x{len(key):02x}{key}' for key in keys)
-    # Of nothing where there are values: cheaper than a branch of the graph in every record.
+    # Where there are values an empty text is searched: cheaper than a branch of the graph.
     looked_at = tf.strings.substr(
         serialized, 0, tf.where(has_none, tf.strings.length(serialized), 0)
     )
@@ -136,7 +136,7 @@ def frames_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
 def _header_fault(frames: tf.Tensor, name: str) -> tf.Tensor:
     def measure(index, jpeg):
         height, width, _ = tf.unstack(tf.cast(tf.io.extract_jpeg_shape(jpeg), tf.int64))
-        # Counted to one too many: a file of nothing else has a million of them.
+        # Counted up to one more than allowed: a file may have a million scans.
         pieces = tf.strings.split([jpeg], _START_OF_SCAN, MAX_FRAME_SCANS + 1).row_lengths()[0]
         size = tf.strings.length(jpeg)
         return index, height, width, tf.cast(pieces, tf.int64) - 1, tf.cast(size, tf.int64)

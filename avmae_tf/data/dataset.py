@@ -133,7 +133,7 @@ def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Data
     record by record here, which would cost training a tenth of its time for input: a shard with
     more records than it should have is found by its size alone.
     """
-    # Errors end the file early below, and to open a missing file anew would go on for ever.
+    # `ignore_errors` would open a missing file again for ever: here it is an error first.
     opened = tf.data.FixedLengthRecordDataset(path, record_bytes=1).take(1)
     records = tf.data.TFRecordDataset(path).ignore_errors()
 

@@ -233,5 +233,5 @@ class ServedClassifier(tf.Module):
             CLIP_SIGNATURE: clips,
             EMBED_SIGNATURE: embed,
         }
-        # Concrete: of others each signature would be traced again.
+        # Concrete functions: others would be traced again for each signature.
         self.functions = {name: f.get_concrete_function() for name, f in functions.items()}

@@ -58,8 +58,8 @@ def eval_config(
     outputs = {head: output_keys(head, heads)[0] for head in heads}
     by_output = {outputs[head]: _metrics_of(head, loss, alone=len(heads) == 1) for head in heads}
     of_all = [_own('Clips', 'clips', outputs=[o if len(heads) > 1 else '' for o in by_output])]
-    # TFMA judges only where there is a bound. One on the loss against a model that is not there is
-    # none, and then no first model would ever pass; this one always stands.
+    # TFMA blesses a model only if there is a bound. One against a baseline does not count where
+    # there is no baseline, and no first model would ever pass: this bound is always there.
     of_all[0].threshold.value_threshold.lower_bound.value = 1
     if {NOUN, VERB} <= set(heads):
         pair = [outputs[NOUN], outputs[VERB]]
