@@ -21,8 +21,9 @@ from avmae_tf.data.inputs import eval_batches, training_batches
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.predictor import Predictor
 from avmae_tf.training import loop
-from avmae_tf.training.checkpoints import RunFolder, load_model, model_fingerprint
+from avmae_tf.training.checkpoints import RunFolder, load_model, model_fingerprint, run_folder
 from avmae_tf.training.export import export_saved_model, record_outputs
+from avmae_tf.training.inspection import inspect_model, inspect_run, inspect_saved_model
 from avmae_tf.training.saving import checkpoints_in
 from avmae_tf.training.serving import ERROR
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask
@@ -109,30 +110,58 @@ def test_clips_that_were_converted_are_not_converted_again(folder, monkeypatch):
 def trained(folder: Path, kind: str, name: str) -> tuple[RunFolder, list[str], dict]:
     """What comes of the run in `name` when its command is given again: folder, words, scalars."""
     said, path = [], str(folder / 'records')
-    run_folder = RunFolder(str(folder / name))
-    task = TASKS[kind](run_folder.read().config, load_dataset(path))
+    place = RunFolder(str(folder / name))
+    task = TASKS[kind](place.read().config, load_dataset(path))
     initial = model_fingerprint(str(folder / 'pretrain/model')) if kind == 'finetune' else ''
     run = RunSpec(steps_per_loop=4)
-    scalars = loop.train(task, path, run_folder, run=run, initial=initial, say=said.append)
-    return run_folder, said, scalars
+    scalars = loop.train(task, path, place, run=run, initial=initial, say=said.append)
+    return place, said, scalars
 
 
 @pytest.mark.parametrize('kind', TASKS)
 def test_a_finished_run_is_taken_as_finished_and_kept(folder, kind):
     before = files_in(folder / kind)
-    run_folder, said, _ = trained(folder, kind, kind)
-    assert said == [f'{kind}: finished before, model in {run_folder.model}']
+    place, said, _ = trained(folder, kind, kind)
+    assert said == [f'{kind}: finished before, model in {place.model}']
     assert files_in(folder / kind) == before
+
+
+@pytest.mark.parametrize('kind', TASKS)
+@pytest.mark.parametrize('finished', [True, False])
+def test_a_pipeline_finds_its_run_whatever_its_folder_was_called_after(
+    folder, tmp_path, kind, finished
+):
+    work = shutil.copytree(folder / 'work', tmp_path / 'work')
+    (path,) = work.glob(f'{kind}-*')
+    content = json.loads((path / 'run.json').read_text())
+    (path / 'run.json').write_text(json.dumps({**content, 'finished': finished}))
+    dataset = load_dataset(str(next(folder.glob('pipeline/VideoExampleGen/examples/*'))))
+    model = next(folder.glob('pipeline/Pretrainer/model/*/Format-Serving'))
+    initial = model_fingerprint(str(model)) if kind == 'finetune' else ''
+    config = RunFolder(str(path)).read().config
+    assert run_folder(str(work), config, dataset, initial).path == str(path)
+    other = run_folder(str(work), config.replace(seed=1), dataset, initial)
+    assert not Path(other.path).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', TASKS)
+def test_what_they_hold_is_said(folder, kind):
+    assert inspect_model(str(folder / kind / 'model'))['parameters'] > 1000
+    killed = inspect_run(str(folder / f'{kind}-killed'))
+    assert killed['step'] == 2 and not killed['run']['finished']
+    served = inspect_saved_model(str(folder / 'served'))
+    assert len(served['labels']['label']) == 16 and 'serving_default' in served['signatures']
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', TASKS)
 def test_a_killed_run_goes_on_from_its_checkpoint(folder, kind):
     step = checkpoints_in(str(folder / f'{kind}-killed/checkpoints'))[-1].rpartition('-')[-1]
-    run_folder, said, scalars = trained(folder, kind, f'{kind}-killed')
+    place, said, scalars = trained(folder, kind, f'{kind}-killed')
     assert said == [f'{kind}: resumed from step {step} of 8']
     assert np.isfinite(scalars['loss'])
-    assert load_model(run_folder.model).config == run_folder.read().config
+    assert load_model(place.model).config == place.read().config
 
 
 def test_an_earlier_export_is_not_measured_on_frames_of_another_size(folder, tmp_path):
