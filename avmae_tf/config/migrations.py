@@ -19,12 +19,6 @@ def run_of_version_1(run: dict) -> dict:
     return {**rest, kind: run['config'], 'learning_version': 1}
 
 
-def report_of_version_1(report: dict) -> dict:
-    """Counts of what was set aside move from `set_aside`, a list since then, to `reasons`."""
-    rest = {name: value for name, value in report.items() if name != 'set_aside'}
-    return {**rest, 'reasons': report['set_aside']}
-
-
 MIGRATIONS: list[dict[str, Callable[[dict], dict]]] = [
     {RUN_FILE: run_of_version_1},  # from version 1 to version 2, and so on
 ]
