@@ -15,7 +15,7 @@ from avmae_tf.config import MediaSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.inputs import training_batches
 from avmae_tf.data.records import DMVR, KEY, LABEL_TEXT
-from beam_jobs import video_to_records
+from beam_jobs import jobs, video_to_records
 from beam_jobs.convert import convert
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Row, read_manifest, write_manifest
@@ -243,6 +243,17 @@ def test_a_folder_of_another_job_is_refused(clips, records):
     manifest = build_manifest(str(clips.parent), str(clips))
     with pytest.raises(ValueError, match='holds records of other videos'):
         convert(manifest, records, MediaSpec(shorter_side_px=48))
+
+
+def test_another_version_of_the_conversion_does_not_go_on_with_the_records_of_this_one(
+    clips, records, monkeypatch
+):
+    manifest = build_manifest(str(clips.parent), str(clips))
+    assert convert(manifest, records, MEDIA).clips == 64  # as they are: nothing is converted
+    monkeypatch.setattr(jobs, 'CONVERSION_VERSION', jobs.CONVERSION_VERSION + 1)
+    with pytest.raises(ValueError, match='or of another version of the conversion; give another'):
+        convert(manifest, records, MEDIA)
+    assert load_dataset(records).num_examples('train') == 48
 
 
 def test_a_folder_whose_claim_is_damaged_is_refused_by_name(clips, tmp_path):
