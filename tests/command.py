@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+COMPONENTS = 'VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'
 SETTINGS = """
 name: small
 root: .
 data: {videos: clips, annotations: clips/annotations.csv, media: {shorter_side_px: 64}}
 start: {pretrain: {recipe: demo, schedule: {epochs: 3, warmup_epochs: 0.5}}}
 finetune: {recipe: demo, schedule: {epochs: EPOCHS, warmup_epochs: 0.5}}
-gate: {min_top1: GATE, max_loss_of_top1: null}
+gate: {min_top1: GATE, max_loss_of_top1: 1.0}
 run: {steps_per_loop: 4, checkpoint_every_loops: 1}
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from command import BIN, SETTINGS, avmae, run_pipeline, versions
+from command import BIN, COMPONENTS, SETTINGS, avmae, run_pipeline, versions
 
 from avmae_tf.data import synthetic
 
@@ -47,9 +47,8 @@ def test_a_run_pushes_a_model_and_counts_what_it_set_aside(folder):
     assert done.returncode == 0, done.stderr
     assert len(versions(folder)) == 1
     assert 'set aside 3 clips: 2 unreadable, 1 missing' in done.stderr
-    assert {'VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'} <= set(
-        stages(done)
-    )
+    assert set(COMPONENTS) <= set(stages(done))
+    assert 'nothing to compare with' in done.stderr
     listed = next((folder / 'pipeline/VideoExampleGen/examples').glob('*/set_aside.csv'))
     assert all(name in listed.read_text() for name in ('truncated.mp4', 'text.mp4', 'gone.mp4'))
 
@@ -57,8 +56,7 @@ def test_a_run_pushes_a_model_and_counts_what_it_set_aside(folder):
 def test_an_unchanged_run_executes_nothing_and_pushes_nothing(folder):
     before = versions(folder)
     said = stages(run_pipeline(folder))
-    for node in ('VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'):
-        assert said[node] == 'nothing changed'
+    assert [n for n in COMPONENTS if said[n] != 'nothing changed'] == []
     assert versions(folder) == before
 
 
@@ -73,10 +71,19 @@ def test_a_gate_that_is_not_met_refuses(folder):
 
 
 def test_a_changed_recipe_reruns_only_what_depends_on_it(folder):
-    said = stages(run_pipeline(folder, epochs=1))
+    done = run_pipeline(folder, epochs=1)
+    said = stages(done)
+    assert 'nothing to compare with' not in done.stderr
     assert said['VideoExampleGen'] == said['Pretrainer'] == 'nothing changed'
     assert said['Finetuner'] != 'nothing changed' and said['Evaluator'] != 'nothing changed'
     assert len(versions(folder)) == 2
+
+
+def test_a_third_run_that_changes_nothing_executes_nothing_whatever_was_pushed_before(folder):
+    before = versions(folder)
+    said = stages(run_pipeline(folder, epochs=1))
+    assert [n for n in COMPONENTS if said[n] != 'nothing changed'] == []
+    assert versions(folder) == before
 
 
 def test_the_pushed_model_answers_without_this_package(folder, tmp_path):

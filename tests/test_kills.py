@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import BIN, avmae, run_pipeline, versions, write_pipeline
+from command import BIN, COMPONENTS, avmae, run_pipeline, versions, write_pipeline
 
 from avmae_tf.data import synthetic
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training.checkpoints import load_model
 
 pytestmark = pytest.mark.slow
-COMPONENTS = 'VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'
 
 
 @pytest.fixture(scope='module')
