@@ -61,7 +61,7 @@ def test_no_metadata_yet_is_fine(config):
     check_metadata(config)
 
 
-def test_a_run_reports_its_own_outcome(tmp_path):
+def test_a_run_reports_its_own_outcome_and_no_node_fails_in_silence(tmp_path):
     connection = metadata.sqlite_metadata_connection_config(str(tmp_path / 'm.sqlite'))
     store = mlmd.MetadataStore(connection)
     proto = metadata_store_pb2
@@ -69,13 +69,21 @@ def test_a_run_reports_its_own_outcome(tmp_path):
         n: store.put_context_type(proto.ContextType(name=n)) for n in (RUN_CONTEXT, NODE_CONTEXT)
     }
     kind = store.put_execution_type(proto.ExecutionType(name='work'))
-    for run, node in (('first', 'p.Pretrainer'), ('second', 'p.Finetuner')):
+    states = proto.Execution
+    for run, node, state in (
+        ('first', 'p.Pretrainer', states.COMPLETE),
+        ('second', 'p.Finetuner', states.CACHED),
+        ('failed', 'p.Baseline', states.FAILED),  # a resolver's failure does not stop TFX's runner
+    ):
         contexts = [
             proto.Context(type_id=kinds[t], name=n)
             for t, n in ((RUN_CONTEXT, run), (NODE_CONTEXT, node))
         ]
-        store.put_execution(proto.Execution(type_id=kind), [], contexts)
+        execution = proto.Execution(type_id=kind, last_known_state=state)
+        store.put_execution(execution, [], contexts)
     assert [node.name for node in read_outcome(connection, 'first').nodes] == ['Pretrainer']
     assert [node.name for node in read_outcome(connection, 'second').nodes] == ['Finetuner']
+    with pytest.raises(RuntimeError, match='Baseline failed'):
+        read_outcome(connection, 'failed')
     with pytest.raises(ValueError, match="no run 'third' is recorded"):
         read_outcome(connection, 'third')
