@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tfx.dsl.compiler.compiler import Compiler
+from tfx.orchestration.data_types import RuntimeParameter
 
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.models.builders import build_classifier
@@ -16,13 +18,17 @@ from pipeline.inputs import start_fingerprint
 from pipeline.pipeline import build_pipeline
 
 
-def nodes_of(start, **settings):
-    """The components of a pipeline with that start, by id."""
+def pipeline_of(start, **settings):
+    """A pipeline with that start."""
     config = PipelineConfig(
         root='/nowhere', data={'videos': '/clips'}, start=start, finetune='demo'
     )
-    pipeline = build_pipeline(config, {'label': ('cat', 'dog')}, **settings)
-    return {component.id: component for component in pipeline.components}
+    return build_pipeline(config, {'label': ('cat', 'dog')}, **settings)
+
+
+def nodes_of(start, **settings):
+    """Its components by id."""
+    return {component.id: component for component in pipeline_of(start, **settings).components}
 
 
 def test_a_pretraining_is_a_component_that_the_finetuner_starts_from():
@@ -39,6 +45,14 @@ def test_models_are_parameters_and_a_changed_one_is_another_key(models):
     assert 'Pretrainer' not in nodes and 'pretrained' not in finetuner.inputs
     assert json.loads(finetuner.exec_properties['start']) == models
     assert finetuner.exec_properties['start_fingerprint'] == 'abc'
+
+
+def test_the_fingerprint_may_be_found_in_the_run():
+    later = RuntimeParameter(name='start-fingerprint', ptype=str)
+    graph = Compiler().compile(pipeline_of('/a/model', start_fingerprint=later))
+    (node,) = (n.pipeline_node for n in graph.nodes if n.pipeline_node.node_info.id == 'Finetuner')
+    given = node.parameters.parameters['start_fingerprint']
+    assert given.runtime_parameter.name == 'start-fingerprint'
 
 
 def test_from_scratch_nothing_is_given():
