@@ -125,6 +125,11 @@ def _damage(path: str, shard: Shard) -> str | None:
     return None
 
 
+# For what does not branch on tensors: to find that out takes most of a minute.
+without_autograph = tf.autograph.experimental.do_not_convert
+
+
+@without_autograph
 def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Dataset:
     """(place, serialized record) of the `count` records of a shard, in order.
 

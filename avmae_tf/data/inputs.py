@@ -20,7 +20,7 @@ from avmae_tf.config import TrainingConfig
 from avmae_tf.config.heads import EVENT, EVENT_SECONDS
 from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.data import augment
-from avmae_tf.data.dataset import Dataset, Shard, shard_records
+from avmae_tf.data.dataset import Dataset, Shard, shard_records, without_autograph
 from avmae_tf.data.labelled import only_labelled
 from avmae_tf.data.records import parse_record
 from avmae_tf.data.views import eval_views, training_view, training_window
@@ -146,6 +146,7 @@ def _keep(dataset: Dataset, shards: Iterable[Shard], labelled: bool) -> Callable
     return None
 
 
+@without_autograph
 def training_batches(
     folder: str,
     dataset: Dataset,
@@ -189,6 +190,7 @@ def training_batches(
     return batches.batch(batch_size, drop_remainder=True).prefetch(BATCHES_AHEAD)
 
 
+@without_autograph
 def eval_batches(
     folder: str,
     dataset: Dataset,

@@ -117,6 +117,12 @@ def survey(path: str, num_sample: int = 0, progress: Progress = lambda done, tot
     return result
 
 
+# Traced once, not for each file.
+_measured = tf.function(
+    measure_record, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+)
+
+
 def _read(path: str, count: int | None) -> Iterator[tuple[bytes, dict]]:
     """The records of a shard of `count`, or of a file of any number, each with its measures."""
     if count is None:
@@ -124,7 +130,7 @@ def _read(path: str, count: int | None) -> Iterator[tuple[bytes, dict]]:
     else:
         records = shard_records(path, count).map(lambda _, record: record)
     records = records.map(
-        lambda record: (record, measure_record(record)), num_parallel_calls=tf.data.AUTOTUNE
+        lambda record: (record, _measured(record)), num_parallel_calls=tf.data.AUTOTUNE
     )
     number = 0
     try:

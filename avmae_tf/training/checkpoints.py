@@ -65,7 +65,7 @@ def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset) -> None
     Raises:
         ValueError: they are not finite.
     """
-    if name := not_finite(model.variables)():
+    if name := not_finite(model.variables):
         raise ValueError(f'{folder}: {name} is not finite, and such a model is of no use')
     tf.train.Checkpoint(model=model).write(os.path.join(folder, WEIGHTS))
     description = ModelDescription(

@@ -44,6 +44,14 @@ def make_optimizer(
             raise TypeError(f'no such optimizer: {spec!r}')
 
 
+def create_slots(
+    optimizer: keras.optimizers.legacy.Optimizer, variables: list[tf.Variable]
+) -> None:
+    """Creates its state now: a step in which it is created would be traced twice."""
+    with tf.name_scope(optimizer._name):
+        optimizer._create_all_weights(variables)
+
+
 def layerwise_multipliers(model: Classifier, decay: float) -> list[float]:
     """A factor on the update of each trainable variable: decay^(L + 1 - id) [10, 20].
 

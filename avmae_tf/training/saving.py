@@ -22,18 +22,30 @@ _OF_CHECKPOINT = re.compile(rf'({PREFIX}-(\d+))\.(?:index|data-\d+-of-\d+)')
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 
 
-def not_finite(variables: Iterable[tf.Variable]) -> Callable[[], str | None]:
-    """A compiled function: the name of the first of `variables` that is not finite, or None."""
-    floats = [v for v in variables if v.dtype.is_floating]
-    look = tf.function(
-        lambda: tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in floats]), autograph=False
-    )
+def not_finite(variables: Iterable[tf.Variable]) -> str | None:
+    """The name of the first variable that is not finite, if there is one."""
+    floats = _floats(variables)
+    return _first_false(_are_finite(floats), floats)
 
-    def first() -> str | None:
-        finite = look().numpy()
-        return None if finite.all() else floats[int(np.argmin(finite))].name.partition(':')[0]
 
-    return first
+def watch_finite(variables: Iterable[tf.Variable]) -> Callable[[], str | None]:
+    """`not_finite` of the same variables again and again, compiled."""
+    floats = _floats(variables)
+    look = tf.function(lambda: _are_finite(floats), autograph=False)
+    return lambda: _first_false(look(), floats)
+
+
+def _floats(variables: Iterable[tf.Variable]) -> list[tf.Variable]:
+    return [v for v in variables if v.dtype.is_floating]
+
+
+def _are_finite(variables: list[tf.Variable]) -> tf.Tensor:
+    return tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in variables])
+
+
+def _first_false(finite: tf.Tensor, variables: list[tf.Variable]) -> str | None:
+    finite = finite.numpy()
+    return None if finite.all() else variables[int(np.argmin(finite))].name.partition(':')[0]
 
 
 def fault_of(prefix: str) -> str | None:

@@ -9,16 +9,19 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import RunSpec, splits
+from avmae_tf.data.dataset import without_autograph
 from avmae_tf.data.inputs import Worker, eval_batches, training_batches
 from avmae_tf.data.views import scale_video
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices
-from avmae_tf.training.optimizers import make_optimizer, make_schedule, shrink_kernels
-from avmae_tf.training.saving import not_finite
+from avmae_tf.training.optimizers import (
+    create_slots,
+    make_optimizer,
+    make_schedule,
+    shrink_kernels,
+)
+from avmae_tf.training.saving import watch_finite
 from avmae_tf.training.tasks import Task
-
-# Nothing here branches on tensors, and converting every layer takes most of a minute.
-without_autograph = tf.autograph.experimental.do_not_convert
 
 
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
@@ -48,6 +51,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             self.trainables = task.trainables(self.model)
             self.schedule = make_schedule(config.schedule, num_examples)
             self.optimizer = make_optimizer(config.optimizer, self.schedule)
+            create_slots(self.optimizer, self.trainables)
             self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
             self.eval_means = {n: keras.metrics.Mean(n) for n in task.eval_names}
         compiled = run.jit_compile or devices.is_tpu(strategy)
@@ -91,7 +95,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     @functools.cached_property
     def not_finite(self) -> Callable[[], str | None]:
         """A function that names a weight or a slot of the optimizer that is not finite, or None."""
-        return not_finite([*self.model.variables, *self.optimizer.variables()])
+        return watch_finite([*self.model.variables, *self.optimizer.variables()])
 
     def read_from(self, step: int) -> None:
         """Feeds the clips that a run has not yet seen at `step`."""
