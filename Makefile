@@ -19,7 +19,7 @@ demo: $(READY) ## generated clips to a gated, pushed, served classifier; results
 	@$(VENV)/bin/avmae demo --workdir $(WORKDIR)
 
 test: $(READY) ## the fast tests
-	@$(PYTHON) -m pytest -n 2
+	@$(PYTHON) -m pytest -n 2 --dist worksteal
 
 test-slow: $(READY) ## the end-to-end tests, minutes each
 	@$(PYTHON) -m pytest -m slow -n 2 --dist loadfile

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avmae_tf.cli import VERBS
+from avmae_tf.cli import VERBS, main
 
 AVMAE = [str(Path(sys.executable).with_name('avmae'))]
 
@@ -18,6 +18,22 @@ def avmae(*arguments, **environment):
         [*AVMAE, *map(str, arguments)],
         capture_output=True, text=True, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """`avmae` in this process, which has imported the libraries already."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['avmae', *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return run
 
 
 def test_help_imports_nothing_heavy():
@@ -65,14 +81,30 @@ def test_every_verb_has_help(verb):
         ),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message):
-    done = avmae(*arguments)
+def test_bad_input_is_one_line_and_exit_code_2(here, arguments, message):
+    done = here(*arguments)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and 'Traceback' not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 4  # click adds a line of usage
 
 
-def test_clips_then_convert_without_a_word_of_the_libraries(tmp_path):
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('nothing',),
+        ('pretrain', '--data', '/nowhere', '--workdir', '/tmp/x'),
+        ('pipeline', 'run', '--config', '/nowhere.yaml'),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_process_says_what_is_said_here(here, arguments):
+    done = avmae(*arguments)
+    said, expected = done.stderr.splitlines(), here(*arguments).stderr.splitlines()
+    assert done.returncode == 2 and len(said) == len(expected)
+    assert said[-1] == expected[-1]  # those of usage name the program, which is pytest here
+
+
+def test_clips_then_convert_without_a_word_of_the_libraries(here, tmp_path):
     done = avmae('clips', tmp_path / 'clips', '--train', 16, '--eval', 16)
     assert done.returncode == 0
     assert done.stdout.strip().endswith(f'{tmp_path}/clips/annotations.csv')
@@ -91,7 +123,7 @@ def test_clips_then_convert_without_a_word_of_the_libraries(tmp_path):
     noise = [line for line in done.stderr.splitlines() if not line.startswith('  ')]
     assert noise == []
 
-    again = avmae('convert', *arguments, '--json')
+    again = here('convert', *arguments, '--json')
     assert json.loads(again.stdout)['set_aside'] == {'unreadable': 1}
 
     video = next((tmp_path / 'clips/train').glob('*.mp4')).name
@@ -100,10 +132,10 @@ def test_clips_then_convert_without_a_word_of_the_libraries(tmp_path):
     for least, clips in ((0.5, 1), (0.3, 2)):
         settings = '--annotations', short, '--out', tmp_path / f'least-{least}'
         settings = *arguments[:2], *settings, '--min-seconds', least, '--json'
-        found = json.loads(avmae('convert', *settings).stdout)
+        found = json.loads(here('convert', *settings).stdout)
         expected = {'too_short': 1} if clips == 1 else {}
         assert (found['clips'], found['set_aside']) == (clips, expected)
 
-    plan = avmae('convert', *arguments, '--dry-run', '--json')
+    plan = here('convert', *arguments, '--dry-run', '--json')
     assert json.loads(plan.stdout)['splits']['train']['found'] == 17
     assert plan.stdout.strip() == (tmp_path / 'records/plan.json').read_text()

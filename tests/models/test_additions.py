@@ -68,7 +68,7 @@ def test_they_are_built_trained_and_counted(settings):
     masks = model.sample_masks(tf.constant([0, 0]), 2)
     loss = ReconstructionLoss(settings)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def step():
         with tf.GradientTape() as tape:
             total = loss.total(loss.by_modality(model(inputs, masks)))

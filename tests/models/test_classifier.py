@@ -74,7 +74,7 @@ def test_rematerialised_blocks_give_the_same_gradients(finetune_config):
     inputs = clips(finetune_config)
 
     def gradients(model):
-        @tf.function
+        @tf.function(autograph=False)
         def step():
             with tf.GradientTape() as tape:
                 logits = model(inputs, seed=tf.constant([3, 4]))

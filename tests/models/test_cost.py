@@ -60,7 +60,7 @@ def traced_flops(function, config) -> int:
 
 
 def test_the_count_of_the_graph_is_right():
-    @tf.function
+    @tf.function(autograph=False)
     def called(x):
         return tf.matmul(x, tf.ones([5, 7]))
 

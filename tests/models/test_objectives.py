@@ -201,7 +201,7 @@ def test_a_compiled_step_gives_the_eager_loss(settings, objective):
     config = settings(objective=objective)
     loss, model, inputs, masks, outcome = run(config)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def compiled(inputs):
         return loss.total(loss.by_modality(model(inputs, masks)))
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from avmae_tf.config import AudioSpec, BackboneSpec, DecoderSpec, PretrainConfig, VideoSpec
 from avmae_tf.models.builders import blank_inputs
 from avmae_tf.training import devices
-from avmae_tf.training.optimizers import make_optimizer
+from avmae_tf.training.optimizers import create_slots, make_optimizer
 from avmae_tf.training.tasks import PretrainTask
 
 OBJECTIVES = {
@@ -79,20 +79,21 @@ def take_a_step(config: PretrainConfig):
     task = PretrainTask(config, dataset=None)
     with strategy.scope():
         model = task.build()
+        variables = task.trainables(model)
         optimizer = make_optimizer(config.optimizer, 1e-3)
-    variables = task.trainables(model)
+        create_slots(optimizer, variables)
     inputs = {
         m: tf.random.stateless_normal(x.shape, [i, 1])
         for i, (m, x) in enumerate(blank_inputs(config, 2).items())
     }
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def gradients(seed):
         with tf.GradientTape() as tape:
             loss, scalars = task.train_loss(model, inputs, seed)
         return scalars, tape.gradient(loss, variables, unconnected_gradients='zero')
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         def replica():
             context = tf.distribute.get_replica_context()
