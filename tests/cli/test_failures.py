@@ -164,7 +164,7 @@ def test_a_conversion_that_finds_the_disk_full_says_so_in_one_line_and_goes_on(
     manifest, out = build_manifest(str(clips.parent), str(clips)), str(tmp_path / 'out')
     with files_of_at_most(20_000):
         text, code = explained(lambda: convert(manifest, out, MediaSpec(shorter_side_px=32)))
-    assert text.startswith(f'{out}/work/clips-') and ': File too large; raise the limit' in text
+    assert text.startswith(f'{out}/work/.clips-') and ': File too large; raise the limit' in text
     assert code == 1 and 'what is done is kept' in text
     assert 'Traceback' not in capfd.readouterr().err
     assert convert(manifest, out, MediaSpec(shorter_side_px=32)).clips == 64
