@@ -72,7 +72,7 @@ def test_a_job_killed_five_times_converts_every_clip_once(clips, tmp_path):
     ]
     generator, done = random.Random(0), 0
     for _ in range(5):
-        left = {*(out / WORK).glob('clips-*')}  # by those killed before
+        left = {*(out / WORK).glob('.clips-*')}  # by those killed before
         goal = done + generator.randrange(1, 5)
         job = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -81,7 +81,7 @@ def test_a_job_killed_five_times_converts_every_clip_once(clips, tmp_path):
         while len([*(out / REPORTS).glob('*.json')]) < goal:
             assert job.poll() is None
             time.sleep(0.001)
-        while job.poll() is None and not {*(out / WORK).glob('clips-*')} - left:
+        while job.poll() is None and not {*(out / WORK).glob('.clips-*')} - left:
             time.sleep(0.001)
         time.sleep(generator.uniform(0, 0.01))
         os.killpg(job.pid, signal.SIGKILL)
