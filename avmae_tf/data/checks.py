@@ -87,7 +87,6 @@ def _plain() -> tf.data.Options:
 
 def key_rule(serialized: tf.Tensor, values: Any, *keys: str) -> Rule:
     """A record that holds no `values` must have one of these keys, with an empty list."""
-
     has_none = tf.add_n([tf.size(x) for x in tf.nest.flatten(values)]) == 0
     # How both kinds of records write a key: the tag of a map's key, its length, its text.
     fields = '|'.join(f'\\x0a\\x{len(key):02x}{key}' for key in keys)

@@ -174,5 +174,9 @@ def check_records(folder: str, dataset: Dataset, split: str) -> None:
     check_sizes(folder, dataset, [split])
     with damage_named():
         for shard in dataset.shards(split):
-            records = shard_records(os.path.join(folder, shard.path), shard.num_examples)
-            records.reduce(0, lambda total, _: total + 1)
+            path = os.path.join(folder, shard.path)
+            shard_records(path, shard.num_examples).reduce(0, lambda total, _: total + 1)
+            if shard.num_bytes is None:  # of older descriptions: no size has told of more records
+                for _ in tf.data.TFRecordDataset(path).skip(shard.num_examples).take(1):
+                    what = f'holds more than its {shard.num_examples} records'
+                    raise ValueError(f'{path}: {what}; {REMEDY}')

@@ -119,6 +119,21 @@ def test_whatever_reads_records_holds_shards_to_their_description(
             assert str(refusal.value).startswith(complaints[split])
 
 
+def test_a_shard_with_too_many_records_is_named_where_no_size_tells(records, dataset, tmp_path):
+    folder = tmp_path / 'records'
+    shutil.copytree(records, folder)
+    held = tuple(shard.replace(num_bytes=None) for shard in dataset.shards('eval'))
+    older = dataset.replace(splits={**dataset.splits, 'eval': held})
+    check_records(str(folder), older, 'eval')
+    path = folder / held[-1].path
+    data = path.read_bytes()
+    path.write_bytes(data + data[: boundaries(data)[1]])
+    with pytest.raises(ValueError) as refusal:
+        check_records(str(folder), older, 'eval')
+    complaint = f'{path}: holds more than its {held[-1].num_examples} records; delete it'
+    assert str(refusal.value).startswith(complaint)
+
+
 @pytest.mark.parametrize(
     ('size', 'message'),
     [
