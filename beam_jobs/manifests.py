@@ -154,11 +154,11 @@ class ManifestDescription(Description):
 
 
 def write_manifest(folder: str, manifest: Manifest) -> None:
-    """Writes the files of a manifest, each whole or not at all."""
-    about = ManifestDescription(heads=manifest.heads, videos=manifest.videos)
-    write_text(os.path.join(folder, MANIFEST_FILE), about.to_json())
+    """Writes the files of a manifest, each whole or not at all, its description last."""
     with written(os.path.join(folder, ROWS_FILE)) as f:
         csv.writer(f).writerows(row_lines(manifest.rows, manifest.heads))
+    about = ManifestDescription(heads=manifest.heads, videos=manifest.videos)
+    write_text(os.path.join(folder, MANIFEST_FILE), about.to_json())
 
 
 def read_manifest(folder: str) -> Manifest:

@@ -9,10 +9,7 @@ import pydantic
 from avmae_tf.config import (
     FINETUNE_RECIPES,
     PRETRAIN_RECIPES,
-    ClipLimits,
-    Count,
     FinetuneConfig,
-    MediaSpec,
     PretrainConfig,
     RunSpec,
     Spec,
@@ -23,7 +20,7 @@ from avmae_tf.config import (
     resolve_recipe,
 )
 from avmae_tf.storage import open_text, path_in
-from beam_jobs import datasets
+from beam_jobs.data_config import DataConfig
 from components.evaluation.config import Gate
 
 SCRATCH = 'scratch'
@@ -32,25 +29,6 @@ SCRATCH = 'scratch'
 def _recipe(recipes: Mapping[str, Spec]) -> pydantic.BeforeValidator:
     """A name of a recipe, or {recipe: name, field: value} for one with other settings."""
     return pydantic.BeforeValidator(lambda value: resolve_recipe(value, recipes))
-
-
-def _data_set(name: str) -> str:
-    if name not in datasets.NAMES:
-        raise ValueError(f'must be one of {", ".join(datasets.NAMES)}, got {name!r}')
-    return name
-
-
-class DataConfig(Spec):
-    """Where the videos are, and what of them is kept."""
-
-    dataset: Annotated[str, pydantic.AfterValidator(_data_set)] = 'folder'
-    videos: str
-    annotations: str | None = None  # as published: a file, or a folder of several
-    allow_outside: bool = False  # annotations may name files that are not below `videos`
-    subset: str | None = None  # file of video ids: trains on these alone
-    media: MediaSpec = MediaSpec()
-    limits: ClipLimits = ClipLimits()
-    num_shards: Count | None = None
 
 
 class StartConfig(Spec):
@@ -134,12 +112,14 @@ class PipelineConfig(Spec):
         return os.path.join(self.root, 'work')
 
     @property
-    def manifest(self) -> str:
-        return os.path.join(self.root, 'manifest', self.name)
+    def manifests(self) -> str:
+        """A folder for each state that videos and annotations were in."""
+        return os.path.join(self.root, 'manifests')
 
     @property
-    def schema_dir(self) -> str:
-        return os.path.join(self.root, 'schema')
+    def outcomes(self) -> str:
+        """A file for each run, that says how it ended."""
+        return os.path.join(self.root, 'outcomes')
 
     @property
     def serving(self) -> str:

@@ -1,7 +1,6 @@
 """Runs the graph on this machine, with ML Metadata in SQLite."""
 
 import contextlib
-import dataclasses
 import datetime
 import logging
 import os
@@ -16,16 +15,14 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import runtime_parameter_utils
-from tfx.utils import path_utils
 
 from avmae_tf import console
 from avmae_tf.data.locks import held
-from avmae_tf.storage import is_remote
-from components.pusher.executor import push
+from avmae_tf.storage import is_remote, read_settings
+from components.outcome.component import Outcome
 from pipeline.config import PipelineConfig
-from pipeline.inputs import start_fingerprint, write_inputs
-from pipeline.outcome import Outcome, read_outcome
-from pipeline.pipeline import build_pipeline
+from pipeline.nodes import Finished, read_nodes
+from pipeline.pipeline import NEVER_CACHED, build_pipeline
 
 LOG_FILE = 'pipeline.log'
 BEAM_ARGS = ('--direct_running_mode=multi_threading', f'--direct_num_workers={os.cpu_count()}')
@@ -41,7 +38,7 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
     return metadata.sqlite_metadata_connection_config(config.metadata_path)
 
 
-def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outcome:
+def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Finished:
     """Runs every component that the cache does not serve; everything it logs goes to a file.
 
     Raises whatever a component raises.
@@ -55,37 +52,34 @@ def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Outco
         return _run(config, say)
 
 
-def _run(config: PipelineConfig, say: Callable[..., None]) -> Outcome:
+def _run(config: PipelineConfig, say: Callable[..., None]) -> Finished:
     check_metadata(config)
-    fingerprint = start_fingerprint(config)
-    say('  listing the clips')
-    manifest = write_inputs(config)
-    say(f'  {len(manifest.rows)} clips, {manifest.num_classes} classes')
+    run_id = f'{datetime.datetime.now().isoformat()}-{os.getpid()}'
     pipeline = build_pipeline(
         config,
-        dict(manifest.heads),
-        start_fingerprint=fingerprint,
+        run_id,
         metadata_connection_config=connection(config),
         beam_pipeline_args=list(BEAM_ARGS),
     )
     with logged(log_path(config), say):
-        run_id = run_graph(pipeline)
-    outcome = read_outcome(connection(config), run_id)
-    if not outcome.blessed:
-        return outcome
-    # Pushes again where the cache served the Pusher, but its version is gone or not the newest.
-    model = path_utils.serving_model_dir(outcome.node('Finetuner').outputs['Model'].uri)
-    return dataclasses.replace(outcome, pushed=push(model, config.serving))
+        run_graph(pipeline, run_id)
+    outcome = os.path.join(config.outcomes, f'{run_id}.json')
+    return Finished(
+        outcome=read_settings(outcome, Outcome, 'run the pipeline again'),
+        nodes=read_nodes(connection(config), run_id),
+    )
 
 
-def run_graph(pipeline: Pipeline) -> str:
-    """Runs the components one after the other; returns the id of the run."""
-    run_id = f'{datetime.datetime.now().isoformat()}-{os.getpid()}'
+def run_graph(pipeline: Pipeline, run_id: str) -> None:
+    """Runs the components one after the other."""
     graph = compiler.Compiler().compile(pipeline)
+    for node in graph.nodes:
+        options = node.pipeline_node.execution_options.caching_options
+        if node.pipeline_node.node_info.id in NEVER_CACHED:
+            options.enable_cache = False
     parameters = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
     runtime_parameter_utils.substitute_runtime_parameter(graph, parameters)
     LocalDagRunner().run_with_ir(graph)
-    return run_id
 
 
 def check_metadata(config: PipelineConfig) -> None:

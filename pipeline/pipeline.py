@@ -5,70 +5,64 @@ from typing import Any
 
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import executor_spec
-from tfx.dsl.components.common.importer import Importer
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2
-from tfx.types.channel import Channel
-from tfx.types.standard_artifacts import Model, ModelBlessing, Schema
+from tfx.types import BaseChannel
 
-from avmae_tf.config.heads import Classes
 from avmae_tf.config.splits import EVAL
-from avmae_tf.training.tasks import head_sizes
 from avmae_tf.versions import LEARNING_VERSION
-from components.evaluation.config import eval_config
+from components.evaluation.config import eval_config, label_schema
 from components.evaluator.component import Evaluator
+from components.evaluator.schema import LabelSchema
 from components.finetuner.component import Finetuner
+from components.finetuner.start import StartModels
+from components.manifest_gen.component import ManifestGen
+from components.outcome.component import RunOutcome
 from components.pretrainer.component import Pretrainer
 from components.pusher import executor as push_executor
+from components.served_model.component import Baseline, ServedModel
 from components.video_example_gen.component import VideoExampleGen
-from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 from pipeline.config import PipelineConfig
 
+# What has to look each time; it is quick, and what follows is cached by what it finds.
+NEVER_CACHED = ('StartModels', 'ManifestGen', 'ServedModel', 'Pusher', 'RunOutcome')
 
-def build_pipeline(
-    config: PipelineConfig, classes: Classes, *, start_fingerprint: Any = '', **runner_settings: Any
-) -> Pipeline:
-    """VideoExampleGen, Pretrainer, Finetuner, Evaluator, Pusher, and what they need.
 
-    It looks at no file: a runner that cannot know what the graph depends on gives what stands for
-    it until the run.
+def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) -> Pipeline:
+    """The components and what they need of each other. It looks at no file, and at no network.
+
+    What only a look can tell is found by components that are never cached: their results are
+    parameters of what follows, which is cached by them, on every engine alike.
 
     Args:
         config: With `start.pretrain` there is a Pretrainer, otherwise there is none.
-        classes: Those of the manifest, by head.
-        start_fingerprint: Of the models of `start`, which makes a changed one run anew: a text, a
-            RuntimeParameter, or the future value of an output of another component.
+        run_id: Id of the run: a text, a RuntimeParameter or an engine's placeholder.
         runner_settings: Of the Pipeline.
 
     Raises:
-        ValueError: the settings of finetuning do not go with them, or the gate bounds a metric
-            that a classifier of them does not have.
+        ValueError: the gate bounds a metric that a classifier of such clips does not have.
     """
-    heads = head_sizes(config.finetune, classes)
-
+    manifest_gen = ManifestGen(
+        data=config.data.to_json(), finetune=config.finetune.to_json(), folder=config.manifests
+    )
     example_gen = VideoExampleGen(
-        manifest=config.manifest,
+        manifest=_value(manifest_gen, 'manifest'),
         media=config.data.media,
         limits=config.data.limits,
         work_dir=f'{config.work_dir}/records',
         num_shards=config.data.num_shards,
     )
-    trainers = _trainers(config, example_gen.outputs['examples'], start_fingerprint)
+    trainers = _trainers(config, example_gen.outputs['examples'])
     finetuner = trainers[-1]
-    baseline = Resolver(
-        strategy_class=LatestOtherBlessedModel,
-        model=Channel(type=Model),
-        model_blessing=Channel(type=ModelBlessing),
-        **{CANDIDATE: finetuner.outputs['model']},
-    ).with_id('Baseline')
-    schema = Importer(source_uri=config.schema_dir, artifact_type=Schema).with_id('LabelSchema')
+    served = ServedModel(candidate=finetuner.outputs['model'], serving=config.serving)
+    baseline = Baseline(version=_value(served, 'version'))
+    schema = LabelSchema(text=label_schema())
     evaluator = Evaluator(
         examples=example_gen.outputs['examples'],
         model=finetuner.outputs['model'],
         baseline_model=baseline.outputs['model'],
-        schema=schema.outputs['result'],
-        eval_config=eval_config(config.gate, heads, config.finetune.loss),
+        schema=schema.outputs['schema'],
+        eval_config=eval_config(config.gate, config.data.heads, config.finetune.loss),
         example_splits=[EVAL],
     )
     pusher = Pusher(
@@ -79,17 +73,33 @@ def build_pipeline(
         ),
         custom_executor_spec=executor_spec.ExecutorClassSpec(push_executor.Executor),
     )
+    outcome = RunOutcome(
+        evaluation=evaluator.outputs['evaluation'],
+        blessing=evaluator.outputs['blessing'],
+        pushed_model=pusher.outputs['pushed_model'],
+        folder=config.outcomes,
+        run=run_id,
+    )
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=config.pipeline_root,
-        components=[example_gen, *trainers, baseline, schema, evaluator, pusher],
+        components=[
+            *trainers[:-1],  # the models to start from are looked at before any video
+            *(manifest_gen, example_gen, finetuner, served, baseline, schema),
+            *(evaluator, pusher, outcome),
+        ],
         enable_cache=True,
         **runner_settings,
     )
 
 
-def _trainers(config: PipelineConfig, examples: Channel, start_fingerprint: Any) -> list[Any]:
-    """The components that train, the Finetuner last."""
+def _value(node: Any, name: str) -> Any:
+    """What a component returns under a name, as a parameter of another."""
+    return node.outputs[name].future()[0].value
+
+
+def _trainers(config: PipelineConfig, examples: BaseChannel) -> list[Any]:
+    """The components that train, and what they start from, the Finetuner last."""
     common = {
         'examples': examples,
         'run': config.run.to_json(),
@@ -102,5 +112,7 @@ def _trainers(config: PipelineConfig, examples: Channel, start_fingerprint: Any)
         return [pretrainer, Finetuner(pretrained=pretrainer.outputs['model'], **finetune)]
     if config.start.models:
         start = json.dumps(config.start.models)
-        return [Finetuner(start=start, start_fingerprint=start_fingerprint, **finetune)]
+        models = StartModels(start=start, finetune=finetune['config'])
+        fingerprint = _value(models, 'fingerprint')
+        return [models, Finetuner(start=start, start_fingerprint=fingerprint, **finetune)]
     return [Finetuner(**finetune)]

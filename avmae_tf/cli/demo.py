@@ -92,11 +92,12 @@ def _demo(workdir: Path, settings: Path, started: float):
 
     from avmae_tf.cli.pipelines import run_pipeline
 
-    outcome = run_pipeline(str(settings))
-    pictures = _draw(outcome, workdir)
+    finished = run_pipeline(str(settings))
+    outcome = finished.outcome
+    pictures = _draw(finished, workdir)
     console.say('Unseen clips through the pushed model', heading=True)
     _predict(outcome.pushed, unseen)
-    _table(outcome, clip_seconds)
+    _table(finished, clip_seconds)
     console.say(
         '',
         f'pictures    {"  ".join(pictures)}',
@@ -108,23 +109,23 @@ def _demo(workdir: Path, settings: Path, started: float):
     )
 
 
-def _draw(outcome, workdir: Path) -> list[str]:
+def _draw(finished, workdir: Path) -> list[str]:
     """The pictures of a run, of its pretraining only where it has one; returns their paths."""
     from avmae_tf.cli import figures
     from avmae_tf.data.dataset import load_dataset
 
     logs = {
         node.name: node.outputs['Model'].custom_properties['logs'].string_value
-        for node in outcome.nodes
+        for node in finished.nodes
         if node.name in (PRETRAINER, 'Finetuner')
     }
-    classes = load_dataset(outcome.output('Examples').uri).classes
+    classes = load_dataset(finished.output('Examples').uri).classes
     losses, reconstructions, confusion = (
         str(workdir / f'{name}.png')
         for name in ('loss_curves', 'reconstructions', 'confusion_matrix')
     )
     figures.draw_losses(logs, losses)
-    matrix = figures.confusion_matrix(outcome.report, len(classes))
+    matrix = figures.confusion_matrix(finished.outcome.report, len(classes))
     figures.draw_confusion(matrix, classes, confusion)
     if PRETRAINER not in logs:
         return [losses, confusion]
@@ -151,24 +152,24 @@ def _predict(model: str, folder: Path, shown: int = 4):
     console.say(f'  {right} of {len(rows)} right')
 
 
-def _table(outcome, clip_seconds: float):
+def _table(finished, clip_seconds: float):
     """Top-1 and mAP against chance, reconstruction against the mean patch, seconds by stage."""
     from rich.table import Table
 
     from avmae_tf.data.synthetic import CLASSES
 
-    metrics = outcome.metrics()
+    metrics = finished.outcome.metrics
     results = Table('measured on held-out clips', 'value', 'without learning')
     results.add_row('Top-1 accuracy', f'{metrics["top1"]:.3f}', f'{1 / len(CLASSES):.3f}')
     results.add_row('mean average precision', f'{metrics["map"]:.3f}', f'{1 / len(CLASSES):.3f}')
-    for node in outcome.nodes:
+    for node in finished.nodes:
         if node.name == PRETRAINER:
             found = node.outputs['Model'].custom_properties
             losses = (f'{found[name].double_value:.3f}' for name in ('loss', 'mean_patch_loss'))
             results.add_row('reconstruction error', *losses)
     stages = Table('stage', 'seconds')
     stages.add_row('Generated clips', f'{clip_seconds:.1f}')
-    for node in outcome.nodes:
+    for node in finished.nodes:
         stages.add_row(node.name, 'cached' if node.cached else f'{node.seconds:.1f}')
     screen = console.screen()
     screen.print(console.safe(results))

@@ -12,11 +12,11 @@ from avmae_tf.cli.failures import DEBUG, EXIT_BAD_INPUT, explain
 from avmae_tf.console import Failed
 
 if TYPE_CHECKING:
-    from pipeline.outcome import Outcome
+    from pipeline.nodes import Finished
 
 
-def run_pipeline(path: str) -> Outcome:
-    """Runs the pipeline of a YAML file locally and returns its outcome.
+def run_pipeline(path: str) -> Finished:
+    """Runs the pipeline of a YAML file locally and returns how it ended.
 
     Raises:
         Failed: a component failed, or the gate refused the model.
@@ -29,20 +29,21 @@ def run_pipeline(path: str) -> Outcome:
 
     config = load_config(path)
     try:
-        outcome = local_runner.run(config, console.say)
+        finished = local_runner.run(config, console.say)
     except Exception as error:
         text, code = explain(error)
         if os.environ.get(DEBUG) or code == EXIT_BAD_INPUT or isinstance(error, Failed):
             raise
         raise Failed(f'the pipeline failed: {text}; see {local_runner.log_path(config)}') from error
+    outcome = finished.outcome
     if not outcome.blessed:
-        why = '; '.join(map(str, outcome.shortfalls())) or 'it was not judged'
+        why = '; '.join(map(str, outcome.shortfalls)) or 'it was not judged'
         raise Failed(f'not pushed: {why}; report in {outcome.report}')
     if config.gate.is_open:
         console.say('the gate has no bounds: every model passes')
     elif config.gate.max_loss_of_top1 is not None and not outcome.compared:
         console.say('the gate had nothing to compare with: no other model has passed it before')
-    return outcome
+    return finished
 
 
 @click.group()
@@ -60,10 +61,10 @@ def run(path: str, runner: str) -> None:
     """Run what the cache does not serve; exit code 1 if the gate refuses the model."""
     from avmae_tf.data.labelled import say_left_out
 
-    outcome = run_pipeline(path)
-    for name, value in outcome.metrics().items():
-        console.echo(f'{name:10} {value:.4f}')
-    if left_out := outcome.left_out():
-        console.echo(say_left_out(left_out))
+    outcome = run_pipeline(path).outcome
+    for name, value in outcome.metrics.items():
+        console.echo(f'{name:10} {"undefined" if value is None else format(value, ".4f")}')
+    if outcome.left_out:
+        console.echo(say_left_out(outcome.left_out))
     console.echo(f'pushed to {outcome.pushed}')
     console.say(f'report in {outcome.report}')

@@ -1,4 +1,4 @@
-"""Data sets by name: every module of this package is one, and holds `read(annotations)`.
+"""Data sets by name: every module of this package is one, with `HEADS` and `read(annotations)`.
 
 `read` takes the file or folder of the annotations as published, or None, and returns `Published`.
 """
@@ -6,6 +6,7 @@
 import importlib
 import pkgutil
 from collections.abc import Collection
+from types import ModuleType
 
 from avmae_tf.config import MODALITIES
 from beam_jobs.manifests import Manifest
@@ -34,12 +35,21 @@ def build_manifest(
     from beam_jobs.manifest_builder import assemble_manifest
     from beam_jobs.videos import VideoIndex
 
-    if name not in NAMES:
-        raise ValueError(f'data set must be one of {", ".join(NAMES)}, got {name!r}')
-    module = importlib.import_module(f'{__name__}.{name.replace("-", "_")}')
+    module = _module(name)
     index = VideoIndex(videos, required)
     published = module.read(str(annotations) if annotations else None)
     named = annotations or videos
     return assemble_manifest(
         published, index, named=named, subset=subset, allow_outside=allow_outside
     )
+
+
+def heads_of(name: str) -> tuple[str, ...]:
+    """The heads that clips of the data set `name` have labels for, before any is looked at."""
+    return _module(name).HEADS
+
+
+def _module(name: str) -> ModuleType:
+    if name not in NAMES:
+        raise ValueError(f'data set must be one of {", ".join(NAMES)}, got {name!r}')
+    return importlib.import_module(f'{__name__}.{name.replace("-", "_")}')

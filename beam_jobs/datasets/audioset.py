@@ -26,6 +26,8 @@ from beam_jobs.annotations import (
 from beam_jobs.labels import fold_spelling
 from beam_jobs.videos import VideoIndex
 
+HEADS = (LABEL,)  # that its clips have labels for
+
 SEGMENTS = {  # file: split
     'balanced_train_segments.csv': TRAIN,
     'unbalanced_train_segments.csv': TRAIN,

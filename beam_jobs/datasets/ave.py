@@ -22,6 +22,8 @@ from beam_jobs.annotations import (
 from beam_jobs.labels import fold_spelling
 from beam_jobs.videos import VideoIndex
 
+HEADS = (EVENT,)  # that its clips have labels for
+
 ALL = 'Annotations.txt'
 SPLITS = {'trainSet.txt': TRAIN, 'valSet.txt': EVAL, 'testSet.txt': TEST}  # file: split
 BACKGROUND = 'background'  # the last class

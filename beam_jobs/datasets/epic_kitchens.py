@@ -32,6 +32,8 @@ COLUMNS = (
     *('narration_id', 'video_id', 'start_timestamp', 'stop_timestamp', 'verb_class', 'noun_class'),
 )
 
+HEADS = (NOUN, VERB)  # that its clips have labels for
+
 
 def read(annotations: str | None) -> Published:
     """EPIC-KITCHENS-100 by its published files; raises ValueError that names what is wrong."""

@@ -24,6 +24,8 @@ from beam_jobs.labels import fold_spelling
 from beam_jobs.manifests import LABEL_SEPARATOR
 from beam_jobs.videos import VideoIndex
 
+HEADS = (LABEL,)  # that its clips have labels for
+
 COLUMNS = ('path', 'label', 'start', 'end', 'split')
 CLASSES = 'classes.txt'
 

@@ -9,6 +9,8 @@ from avmae_tf.config.heads import LABEL
 from beam_jobs.annotations import Annotation, Published, file_in, filled, read_lines, seconds
 from beam_jobs.videos import VideoIndex
 
+HEADS = (LABEL,)  # that its clips have labels for
+
 CLIP_SECONDS = 10.0
 
 

@@ -1,25 +1,50 @@
 """VideoExampleGen: a manifest of videos to Examples, with the splits of the manifest."""
 
-from google.protobuf import struct_pb2
-from tfx.components.example_gen.component import FileBasedExampleGen
-from tfx.dsl.components.base import executor_spec
-from tfx.proto import example_gen_pb2
+from typing import Any, ClassVar
+
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import channel, component_spec
+from tfx.types.standard_artifacts import Examples
 
 from avmae_tf.config import ClipLimits, MediaSpec
-from avmae_tf.config.splits import USED
 from avmae_tf.versions import CONVERSION_VERSION
-from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
+from components.video_example_gen.executor import (
+    LIMITS,
+    MANIFEST,
+    MEDIA,
+    NUM_SHARDS,
+    WORK_DIR,
+    Executor,
+)
+
+EXAMPLES = 'examples'
 
 
-class VideoExampleGen(FileBasedExampleGen):
+class VideoExampleGenSpec(component_spec.ComponentSpec):
+    """Parameters and outputs of VideoExampleGen, as TFX writes them down."""
+
+    PARAMETERS: ClassVar = {
+        MANIFEST: component_spec.ExecutionParameter(type=str),
+        MEDIA: component_spec.ExecutionParameter(type=str),
+        LIMITS: component_spec.ExecutionParameter(type=str),
+        WORK_DIR: component_spec.ExecutionParameter(type=str),
+        NUM_SHARDS: component_spec.ExecutionParameter(type=int),
+        'conversion_version': component_spec.ExecutionParameter(type=int),
+    }
+    INPUTS: ClassVar = {}
+    OUTPUTS: ClassVar = {EXAMPLES: component_spec.ChannelParameter(type=Examples)}
+
+
+class VideoExampleGen(base_beam_component.BaseBeamComponent):
     """Converts the videos of a manifest with the Beam job of `avmae convert`.
 
-    The manifest holds size and time of every video, so changed videos are converted anew and
-    unchanged ones are taken from the cache, on every pipeline runner. Clips that cannot be decoded
-    are set aside, counted in the artifact's properties, and listed in its `set_aside.csv`.
+    The path of the manifest holds a hash of size and time of every video, so changed videos are
+    converted anew and unchanged ones are taken from the cache, on every engine. Clips that cannot
+    be decoded are set aside, counted in the artifact's properties, and listed in its
+    `set_aside.csv`.
 
     Args:
-        manifest: Folder of a manifest (`beam_jobs.manifests`).
+        manifest: Folder of a manifest (`beam_jobs.manifests`): a path, or what ManifestGen returns.
         media: What a record keeps of a clip.
         work_dir: Stable folder; a killed conversion goes on there.
         num_shards: Shards of the largest split; by size if None.
@@ -29,32 +54,23 @@ class VideoExampleGen(FileBasedExampleGen):
         examples: Uncompressed TFRecord files of tf.train.Example, splits `train` and `eval`.
     """
 
+    SPEC_CLASS = VideoExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
         self,
-        manifest: str,
+        manifest: Any,
         media: MediaSpec,
         work_dir: str,
         num_shards: int | None = None,
         limits: ClipLimits = ClipLimits(),
     ) -> None:
-        options = struct_pb2.Struct()
-        options[MEDIA] = media.to_json()
-        options[LIMITS] = limits.to_json()
-        options[WORK_DIR] = work_dir
-        options[NUM_SHARDS] = num_shards or 0
-        options['conversion_version'] = CONVERSION_VERSION  # part of the cache key alone
-        custom_config = example_gen_pb2.CustomConfig()
-        custom_config.custom_config.Pack(options)
-        every_file = example_gen_pb2.Input.Split(name='manifest', pattern='*')
-        splits = [example_gen_pb2.SplitConfig.Split(name=s, hash_buckets=1) for s in USED]
-        super().__init__(
-            input_base=manifest,
-            input_config=example_gen_pb2.Input(splits=[every_file]),
-            output_config=example_gen_pb2.Output(
-                split_config=example_gen_pb2.SplitConfig(splits=splits)
-            ),
-            custom_config=custom_config,
-            custom_executor_spec=self.EXECUTOR_SPEC,
-        )
+        settings = {
+            MANIFEST: manifest,
+            MEDIA: media.to_json(),
+            LIMITS: limits.to_json(),
+            WORK_DIR: work_dir,
+            NUM_SHARDS: num_shards or 0,
+            'conversion_version': CONVERSION_VERSION,  # part of the cache key alone
+        }
+        super().__init__(VideoExampleGenSpec(**settings, examples=channel.Channel(type=Examples)))

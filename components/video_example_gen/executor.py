@@ -3,12 +3,9 @@
 import os
 from typing import Any
 
-from google.protobuf import struct_pb2
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
-from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
 
 from avmae_tf import console
 from avmae_tf.config import ClipLimits, MediaSpec
@@ -20,7 +17,8 @@ from beam_jobs.manifests import Manifest, read_manifest
 from beam_jobs.shards import job_of, plan_shards
 from beam_jobs.summary import Summary
 
-MEDIA, LIMITS, WORK_DIR, NUM_SHARDS = 'media', 'limits', 'work_dir', 'num_shards'
+MANIFEST, MEDIA, LIMITS = 'manifest', 'media', 'limits'
+WORK_DIR, NUM_SHARDS = 'work_dir', 'num_shards'
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -37,18 +35,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Converts, moves the records into the artifact, and counts what was set aside."""
-        config = example_gen_pb2.CustomConfig()
-        proto_utils.json_to_proto(
-            exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config
-        )
-        options = struct_pb2.Struct()
-        config.custom_config.Unpack(options)
         examples = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.EXAMPLES_KEY]
         )
-
-        manifest = read_manifest(exec_properties[standard_component_specs.INPUT_BASE_KEY])
-        summary = self._records(manifest, options, examples.uri)
+        manifest = read_manifest(exec_properties[MANIFEST])
+        summary = self._records(manifest, exec_properties, examples.uri)
         for line in summary.describe(examples.uri):
             console.say(f'  {line}')
         examples.split_names = artifact_utils.encode_split_names(
@@ -59,10 +50,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for reason, count in summary.reasons.items():
             examples.set_int_custom_property(f'set_aside_{reason}', count)
 
-    def _records(self, manifest: Manifest, options: struct_pb2.Struct, out: str) -> Summary:
+    def _records(self, manifest: Manifest, options: dict[str, Any], out: str) -> Summary:
         """Makes or finds the records, which are then in `out`."""
         media = MediaSpec.from_json(options[MEDIA])
-        num_shards = int(options[NUM_SHARDS]) or None
+        num_shards = options[NUM_SHARDS] or None
         job = describe_job(job_of(manifest, media), plan_shards(manifest, num_shards))
         for earlier in folders_of(job, manifest, folders_in(os.path.dirname(out))):
             if summary := done(earlier):

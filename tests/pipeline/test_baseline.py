@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from pipeline import baseline
-from pipeline.baseline import CANDIDATE, LatestOtherBlessedModel
 
 
 def model(number: int, folder: Path) -> Model:

@@ -5,6 +5,7 @@ import math
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from pipeline.outcome import Node, Outcome
 from tfx.components.evaluator import executor
 from tfx.components.pusher.executor import Executor as Pusher
 from tfx.dsl.components.base import base_beam_executor
@@ -13,7 +14,6 @@ from tfx.utils import proto_utils
 
 from components.evaluation.config import Gate, eval_config, label_schema
 from components.evaluation.measures import Undefined
-from pipeline.outcome import Node, Outcome
 
 CLIPS, RIGHT = 8, 5
 

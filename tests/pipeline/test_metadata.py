@@ -6,11 +6,11 @@ import sqlite3
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
+from pipeline.outcome import NODE_CONTEXT, RUN_CONTEXT, read_outcome
 from tfx.orchestration import metadata
 
 from pipeline.config import PipelineConfig
 from pipeline.local_runner import check_metadata
-from pipeline.outcome import NODE_CONTEXT, RUN_CONTEXT, read_outcome
 
 
 @pytest.fixture

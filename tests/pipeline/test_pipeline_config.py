@@ -4,11 +4,11 @@ import os
 import re
 
 import pytest
+from pipeline.inputs import write_inputs
 
 from avmae_tf.config import PRETRAIN_RECIPES
 from beam_jobs.manifests import read_manifest
 from pipeline.config import PipelineConfig, load_config
-from pipeline.inputs import write_inputs
 
 GOOD = """
 name: demo

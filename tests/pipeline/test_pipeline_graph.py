@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from pipeline.inputs import check_labelled, check_one_label
 
 from beam_jobs.manifests import Manifest, Row
 from pipeline.config import PipelineConfig
-from pipeline.inputs import check_labelled, check_one_label
 from pipeline.pipeline import build_pipeline
 
 LABEL = {'label': ('cat', 'dog')}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from pipeline.inputs import start_fingerprint
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.data_types import RuntimeParameter
 
@@ -14,7 +15,6 @@ from avmae_tf.models.builders import build_classifier
 from avmae_tf.training.checkpoints import model_fingerprint, run_folder, save_model
 from pipeline import local_runner
 from pipeline.config import PipelineConfig
-from pipeline.inputs import start_fingerprint
 from pipeline.pipeline import build_pipeline
 
 

@@ -1,0 +1,1 @@
+"""Videos and annotations to a manifest inside a pipeline."""
