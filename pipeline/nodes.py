@@ -28,6 +28,10 @@ class Finished:
     outcome: Outcome
     nodes: tuple[Node, ...]
 
+    def node(self, name: str) -> Node:
+        """The component of that name."""
+        return next(node for node in self.nodes if node.name == name)
+
     def output(self, kind: str) -> metadata_store_pb2.Artifact:
         """The artifact of type `kind` that the last node to make one left.
 

@@ -4,41 +4,39 @@ import dataclasses
 import os
 from pathlib import Path
 
-from google.protobuf import struct_pb2
 from tfx.dsl.components.base import base_beam_executor
-from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts, standard_component_specs
-from tfx.utils import proto_utils
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.heads import EVENT
 from avmae_tf.data.dataset import load_dataset
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import write_manifest
-from components.video_example_gen.executor import LIMITS, MEDIA, NUM_SHARDS, WORK_DIR, Executor
+from components.video_example_gen.executor import (
+    LIMITS,
+    MANIFEST,
+    MEDIA,
+    NUM_SHARDS,
+    WORK_DIR,
+    Executor,
+)
 
 
 def executed(folder: Path, number: str) -> standard_artifacts.Examples:
     """The artifact that the executor makes of the manifest in `folder`."""
-    options = struct_pb2.Struct()
-    options[MEDIA] = MediaSpec(shorter_side_px=32).to_json()
-    options[LIMITS] = ClipLimits().to_json()
-    options[WORK_DIR], options[NUM_SHARDS] = str(folder / 'work'), 0
-    custom_config = example_gen_pb2.CustomConfig()
-    custom_config.custom_config.Pack(options)
+    settings = {
+        MANIFEST: str(folder / 'manifest'),
+        MEDIA: MediaSpec(shorter_side_px=32).to_json(),
+        LIMITS: ClipLimits().to_json(),
+        WORK_DIR: str(folder / 'work'),
+        NUM_SHARDS: 0,
+    }
     examples = standard_artifacts.Examples()
     examples.uri = str(folder / 'examples' / number)
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=['--direct_running_mode=in_memory'], tmp_dir=str(folder), unique_id='1'
     )
-    Executor(context).Do(
-        {},
-        {standard_component_specs.EXAMPLES_KEY: [examples]},
-        {
-            standard_component_specs.INPUT_BASE_KEY: str(folder / 'manifest'),
-            standard_component_specs.CUSTOM_CONFIG_KEY: proto_utils.proto_to_json(custom_config),
-        },
-    )
+    Executor(context).Do({}, {standard_component_specs.EXAMPLES_KEY: [examples]}, settings)
     return examples
 
 

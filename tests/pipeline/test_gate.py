@@ -5,15 +5,18 @@ import math
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from pipeline.outcome import Node, Outcome
 from tfx.components.evaluator import executor
 from tfx.components.pusher.executor import Executor as Pusher
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts as artifacts
 from tfx.utils import proto_utils
 
+from avmae_tf.storage import read_settings
 from components.evaluation.config import Gate, eval_config, label_schema
 from components.evaluation.measures import Undefined
+from components.outcome import judgement
+from components.outcome.component import LAST, Outcome, RunOutcome
+from components.outcome.judgement import read_shortfalls
 
 CLIPS, RIGHT = 8, 5
 
@@ -61,16 +64,22 @@ def judge(inputs, folder, gate: Gate) -> tuple[Outcome, bool]:
         beam_pipeline_args=[], tmp_dir=str(folder / 'tmp'), unique_id='1'
     )
     executor.Executor(context).Do(inputs, {k: [v] for k, v in outputs.items()}, properties)
-    made = {a.type_name: a.mlmd_artifact for a in outputs.values()}
-    outcome = Outcome((Node('Evaluator', False, 1.0, made),))
-    return outcome, Pusher().CheckBlessing({'model_blessing': [outputs['blessing']]})
+    RunOutcome.EXECUTOR_SPEC.executor_class._FUNCTION(
+        evaluation=outputs['evaluation'],
+        blessing=outputs['blessing'],
+        pushed_model=artifacts.PushedModel(),
+        folder=str(folder / 'outcomes'),
+        run='run',
+    )
+    last = read_settings(str(folder / f'outcomes/{LAST}.json'), Outcome, '')
+    return last, Pusher().CheckBlessing({'model_blessing': [outputs['blessing']]})
 
 
 def test_a_first_model_passes_a_gate_that_only_compares(inputs, tmp_path):
     # Without an earlier model TFMA drops the comparison, and an open gate is all that is left.
     outcome, pushed = judge(inputs, tmp_path, Gate())
     assert pushed and outcome.blessed and not outcome.compared
-    assert outcome.shortfalls() == []
+    assert outcome.shortfalls == ()
 
 
 def test_a_gate_without_bounds_is_known_as_open():
@@ -81,7 +90,7 @@ def test_a_gate_without_bounds_is_known_as_open():
 def test_a_model_below_its_bound_is_refused_with_the_figures(inputs, tmp_path):
     outcome, pushed = judge(inputs, tmp_path, Gate(min_top1=0.7))
     assert not pushed and not outcome.blessed
-    (shortfall,) = map(str, outcome.shortfalls())
+    (shortfall,) = map(str, outcome.shortfalls)
     assert shortfall == 'top1 is 0.625, 0.075 below the gate of 0.700'
 
 
@@ -97,10 +106,7 @@ def test_a_bounded_metric_that_is_undefined_is_the_reason(monkeypatch, value, co
     failure.metric_threshold.value_threshold.lower_bound.value = 0.5
     monkeypatch.setattr(tfma, 'load_validation_result', lambda _: result)
     measured = {'map': Undefined('no clip has a label')} if value else {}
-    monkeypatch.setattr('pipeline.outcome.read_metrics', lambda _: measured)
-    evaluation = artifacts.ModelEvaluation()
-    outcome = Outcome((Node('E', False, 1.0, {'ModelEvaluation': evaluation.mlmd_artifact}),))
-    (shortfall,) = map(str, outcome.shortfalls())
+    monkeypatch.setattr(judgement, 'read_metrics', lambda _: measured)
+    (shortfall,) = map(str, read_shortfalls('report'))
     reason = 'no clip has a label' if value else 'it is not in the report'
     assert shortfall == f'map is bounded by the gate, and undefined on these clips: {reason}'
-    assert not outcome.blessed and not outcome.compared

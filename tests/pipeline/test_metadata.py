@@ -6,11 +6,11 @@ import sqlite3
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
-from pipeline.outcome import NODE_CONTEXT, RUN_CONTEXT, read_outcome
 from tfx.orchestration import metadata
 
 from pipeline.config import PipelineConfig
 from pipeline.local_runner import check_metadata
+from pipeline.nodes import NODE_CONTEXT, RUN_CONTEXT, read_nodes
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_a_run_reports_its_own_outcome_and_no_node_fails_in_silence(tmp_path):
         ]
         execution = proto.Execution(type_id=kind, last_known_state=state)
         store.put_execution(execution, [], contexts)
-    assert [node.name for node in read_outcome(connection, 'first').nodes] == ['Pretrainer']
-    assert [node.name for node in read_outcome(connection, 'second').nodes] == ['Finetuner']
+    assert [node.name for node in read_nodes(connection, 'first')] == ['Pretrainer']
+    assert [node.name for node in read_nodes(connection, 'second')] == ['Finetuner']
     with pytest.raises(RuntimeError, match='Baseline failed'):
-        read_outcome(connection, 'failed')
+        read_nodes(connection, 'failed')
     with pytest.raises(ValueError, match="no run 'third' is recorded"):
-        read_outcome(connection, 'third')
+        read_nodes(connection, 'third')

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from pipeline.inputs import start_fingerprint
-from tfx.dsl.compiler.compiler import Compiler
-from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types.channel_utils import unwrap_simple_channel_placeholder
 
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.models.builders import build_classifier
@@ -18,17 +16,17 @@ from pipeline.config import PipelineConfig
 from pipeline.pipeline import build_pipeline
 
 
-def pipeline_of(start, **settings):
+def pipeline_of(start):
     """A pipeline with that start."""
     config = PipelineConfig(
         root='/nowhere', data={'videos': '/clips'}, start=start, finetune='demo'
     )
-    return build_pipeline(config, {'label': ('cat', 'dog')}, **settings)
+    return build_pipeline(config, 'run')
 
 
-def nodes_of(start, **settings):
+def nodes_of(start):
     """Its components by id."""
-    return {component.id: component for component in pipeline_of(start, **settings).components}
+    return {component.id: component for component in pipeline_of(start).components}
 
 
 def test_a_pretraining_is_a_component_that_the_finetuner_starts_from():
@@ -40,19 +38,12 @@ def test_a_pretraining_is_a_component_that_the_finetuner_starts_from():
 
 @pytest.mark.parametrize('models', [['/a/model'], ['/a/audio', '/vit.npz']])
 def test_models_are_parameters_and_a_changed_one_is_another_key(models):
-    nodes = nodes_of(models, start_fingerprint='abc')
+    nodes = nodes_of(models)
     finetuner = nodes['Finetuner']
     assert 'Pretrainer' not in nodes and 'pretrained' not in finetuner.inputs
     assert json.loads(finetuner.exec_properties['start']) == models
-    assert finetuner.exec_properties['start_fingerprint'] == 'abc'
-
-
-def test_the_fingerprint_may_be_found_in_the_run():
-    later = RuntimeParameter(name='start-fingerprint', ptype=str)
-    graph = Compiler().compile(pipeline_of('/a/model', start_fingerprint=later))
-    (node,) = (n.pipeline_node for n in graph.nodes if n.pipeline_node.node_info.id == 'Finetuner')
-    given = node.parameters.parameters['start_fingerprint']
-    assert given.runtime_parameter.name == 'start-fingerprint'
+    channel = unwrap_simple_channel_placeholder(finetuner.exec_properties['start_fingerprint'])
+    assert channel is nodes['StartModels'].outputs['fingerprint']
 
 
 def test_from_scratch_nothing_is_given():
@@ -75,15 +66,6 @@ def write_model(config, dataset, seed=0, **changes):
     for i, variable in enumerate(model.trainable_variables):
         variable.assign(tf.random.stateless_normal(variable.shape, [seed, i]))
     save_model(*config.start.models, model, dataset)
-
-
-def test_the_fingerprint_follows_what_is_in_the_folder(config, dataset):
-    found = []
-    for seed in (0, 0, 1):
-        write_model(config, dataset, seed)
-        found.append(start_fingerprint(config))
-    assert found[0] == found[1] != found[2]
-    assert start_fingerprint(config.replace(start='scratch')) == ''
 
 
 def test_what_is_no_start_is_refused_before_any_video_is_looked_at(config, dataset, tmp_path):
@@ -127,13 +109,13 @@ def test_a_pipeline_starts_from_scratch_or_a_model_and_notices_another(
             finetune=finetune,
             gate={'max_loss_of_top1': None},
         )
-        outcome = local_runner.run(config, lambda *_, **__: None)
-        assert outcome.pushed and outcome.blessed
-        return outcome
+        finished = local_runner.run(config, lambda *_, **__: None)
+        assert finished.outcome.pushed and finished.outcome.blessed
+        return finished
 
-    def trained(outcome) -> str:
+    def trained(finished) -> str:
         """Folder of the model that the Finetuner has exported."""
-        logs = outcome.node('Finetuner').outputs['Model'].custom_properties['logs']
+        logs = finished.node('Finetuner').outputs['Model'].custom_properties['logs']
         return str(Path(logs.string_value).parent / 'model')
 
     scratch = run('scratch')
@@ -144,7 +126,7 @@ def test_a_pipeline_starts_from_scratch_or_a_model_and_notices_another(
     warm = run(str(start))
     assert 'warm start: took audio embedding' in capsys.readouterr().err
     assert warm.node('VideoExampleGen').cached and not warm.node('Finetuner').cached
-    assert warm.pushed != scratch.pushed
+    assert warm.outcome.pushed != scratch.outcome.pushed
     dataset = load_dataset(warm.output('Examples').uri)
     work_dir, initial = str(tmp_path / 'root/work'), model_fingerprint(str(start))
     assert trained(warm) == run_folder(work_dir, finetune, dataset, initial).model
