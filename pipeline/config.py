@@ -1,79 +1,25 @@
 """Everything a pipeline run depends on, in one YAML file."""
 
 import os
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
 
-from avmae_tf.config import (
-    FINETUNE_RECIPES,
-    PRETRAIN_RECIPES,
-    FinetuneConfig,
-    PretrainConfig,
-    RunSpec,
-    Spec,
-    check_number,
-    check_start,
-    first_error,
-    read_yaml,
-    resolve_recipe,
-)
+from avmae_tf.config import RunSpec, first_error, read_yaml
 from avmae_tf.storage import open_text, path_in
-from beam_jobs.data_config import DataConfig
-from components.evaluation.config import Gate
-
-SCRATCH = 'scratch'
+from components.run_parameters.settings import PATHS, RunSettings
+from pipeline.targets import Targets
 
 
-def _recipe(recipes: Mapping[str, Spec]) -> pydantic.BeforeValidator:
-    """A name of a recipe, or {recipe: name, field: value} for one with other settings."""
-    return pydantic.BeforeValidator(lambda value: resolve_recipe(value, recipes))
-
-
-class StartConfig(Spec):
-    """Where the classifier starts: from a pretraining of the pipeline's own, from models, or not.
-
-    In a file: {pretrain: RECIPE}, a path or a list of one or two, or `scratch`.
-    """
-
-    pretrain: Annotated[PretrainConfig | None, _recipe(PRETRAIN_RECIPES)] = None
-    models: tuple[str, ...] = ()  # model folders, or image ViTs (.npz)
-
-    @pydantic.model_validator(mode='before')
-    @classmethod
-    def _in_short(cls, value: Any) -> Any:
-        if value == SCRATCH:
-            return {}
-        if isinstance(value, str) and value:
-            return {'models': (value,)}
-        if isinstance(value, (list, tuple)) and value and all(isinstance(x, str) for x in value):
-            return {'models': tuple(value)}
-        if isinstance(value, (cls, dict)) and value not in ({}, {'pretrain': None}):
-            return value
-        raise ValueError(
-            f'must be {{pretrain: RECIPE}}, a model or a list of two, or {SCRATCH}, got {value!r}'
-        )
-
-    @pydantic.model_validator(mode='after')
-    def _one_of_them(self) -> 'StartConfig':
-        if self.pretrain and self.models:
-            raise ValueError('pretrain and models are both given; leave one of them out')
-        if self.models:
-            check_number(self.models)
-        return self
-
-
-class PipelineConfig(Spec):
+class PipelineConfig(RunSettings):
     """A pipeline. `root` holds everything that it writes."""
 
     name: Annotated[str, pydantic.Field(pattern=r'^[a-z][a-z0-9_-]*$')] = 'avmae'
     root: str
-    data: DataConfig
-    start: StartConfig
-    finetune: Annotated[FinetuneConfig, _recipe(FINETUNE_RECIPES)]
-    gate: Gate = Gate()
     run: RunSpec = RunSpec()
+    targets: Targets = Targets()
+    metadata: str | None = None  # of the target local: a file of SQLite, or mysql://...
+    notify: Annotated[str | None, pydantic.Field(pattern='^https?://')] = None  # of what fails
 
     @pydantic.model_validator(mode='before')
     @classmethod
@@ -89,22 +35,15 @@ class PipelineConfig(Spec):
         others = {name: value for name, value in settings.items() if name != 'pretrain'}
         return {**others, 'start': {'pretrain': settings['pretrain']}}
 
-    @pydantic.model_validator(mode='after')
-    def _fits_its_pretraining(self) -> 'PipelineConfig':
-        """What would be refused after hours of pretraining is refused here."""
-        if self.start.pretrain:
-            check_start(self.finetune, [self.start.pretrain], ['start.pretrain'])
-        return self
+    @property
+    def settings(self) -> RunSettings:
+        """What may change from run to run, alone."""
+        return RunSettings(**{name: getattr(self, name) for name in RunSettings.model_fields})
 
     @property
     def pipeline_root(self) -> str:
         """Artifacts, a folder a component."""
         return os.path.join(self.root, 'pipeline')
-
-    @property
-    def metadata_path(self) -> str:
-        """ML Metadata in SQLite, for the local runner."""
-        return os.path.join(self.root, 'metadata.sqlite')
 
     @property
     def work_dir(self) -> str:
@@ -141,7 +80,10 @@ def load_config(path: str, **changes: Any) -> PipelineConfig:
         config = PipelineConfig.model_validate({**settings, **changes})
     except pydantic.ValidationError as error:
         raise ValueError(f'{path}: {first_error(error)}') from None
-    named = {name: getattr(config.data, name) for name in ('videos', 'annotations', 'subset')}
+    named = {name: getattr(config.data, name) for _, name in (x.split('.') for x in PATHS)}
     data = config.data.replace(**{k: path_in(path, v) for k, v in named.items() if v is not None})
     start = config.start.replace(models=tuple(path_in(path, x) for x in config.start.models))
-    return config.replace(root=path_in(path, config.root), data=data, start=start)
+    metadata = config.metadata and path_in(path, config.metadata)
+    return config.replace(
+        root=path_in(path, config.root), data=data, start=start, metadata=metadata
+    )

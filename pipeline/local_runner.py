@@ -1,105 +1,78 @@
-"""Runs the graph on this machine, with ML Metadata in SQLite."""
+"""Runs the graph on this machine, with ML Metadata in SQLite or MySQL."""
 
 import contextlib
 import datetime
 import logging
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import absl.logging
-from ml_metadata.proto import metadata_store_pb2
-from tfx.dsl.compiler import compiler, constants
-from tfx.orchestration import metadata
+from tfx.dsl.compiler import constants
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
 
 from avmae_tf import console
 from avmae_tf.data.locks import held
 from avmae_tf.storage import is_remote, read_settings
 from components.outcome.component import Outcome
+from pipeline import metadata
+from pipeline.compiler import compile_local
 from pipeline.config import PipelineConfig
 from pipeline.nodes import Finished, read_nodes
-from pipeline.pipeline import NEVER_CACHED, build_pipeline
 
 LOG_FILE = 'pipeline.log'
-BEAM_ARGS = ('--direct_running_mode=multi_threading', f'--direct_num_workers={os.cpu_count()}')
 
 
 def log_path(config: PipelineConfig) -> str:
-    """The file that a run logs to."""
-    return os.path.join(config.root, LOG_FILE)
+    """The file of this machine that a run logs to."""
+    folder = '' if is_remote(config.root) else config.root
+    return os.path.abspath(os.path.join(folder, LOG_FILE))
 
 
-def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
-    """How ML Metadata of this pipeline is reached."""
-    return metadata.sqlite_metadata_connection_config(config.metadata_path)
-
-
-def run(config: PipelineConfig, say: Callable[..., None] = console.say) -> Finished:
+def run(
+    config: PipelineConfig,
+    say: Callable[..., None] = console.say,
+    parameters: Mapping[str, str] | None = None,
+) -> Finished:
     """Runs every component that the cache does not serve; everything it logs goes to a file.
+
+    Args:
+        config: The pipeline.
+        say: Gets the lines that tell how it goes.
+        parameters: Of the run, where they differ from the pipeline's file.
 
     Raises whatever a component raises.
     """
-    if is_remote(config.root):
-        raise ValueError(
-            'root: the local runner keeps its metadata in SQLite and needs a folder of this '
-            f'machine, got {config.root}'
-        )
     with held(config.root):  # the metadata is one file, so that names do not keep runs apart
-        return _run(config, say)
+        return _run(config, parameters or {}, say)
 
 
-def _run(config: PipelineConfig, say: Callable[..., None]) -> Finished:
-    check_metadata(config)
+def _run(
+    config: PipelineConfig, parameters: Mapping[str, str], say: Callable[..., None]
+) -> Finished:
+    store = metadata.connection(config)
     run_id = f'{datetime.datetime.now().isoformat()}-{os.getpid()}'
-    pipeline = build_pipeline(
-        config,
-        run_id,
-        metadata_connection_config=connection(config),
-        beam_pipeline_args=list(BEAM_ARGS),
-    )
+    graph = compile_local(config, run_id, metadata_connection_config=store)
+    values = {
+        **{constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id},
+        **config.settings.parameters,
+        **parameters,
+    }
     with logged(log_path(config), say):
-        run_graph(pipeline, run_id)
+        run_graph(graph, values)
     outcome = os.path.join(config.outcomes, f'{run_id}.json')
     return Finished(
         outcome=read_settings(outcome, Outcome, 'run the pipeline again'),
-        nodes=read_nodes(connection(config), run_id),
+        nodes=read_nodes(store, run_id),
     )
 
 
-def run_graph(pipeline: Pipeline, run_id: str) -> None:
-    """Runs the components one after the other."""
-    graph = compiler.Compiler().compile(pipeline)
-    for node in graph.nodes:
-        options = node.pipeline_node.execution_options.caching_options
-        if node.pipeline_node.node_info.id in NEVER_CACHED:
-            options.enable_cache = False
-    parameters = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
-    runtime_parameter_utils.substitute_runtime_parameter(graph, parameters)
+def run_graph(graph: pipeline_pb2.Pipeline, values: Mapping[str, str]) -> None:
+    """Runs the components one after the other, with these values of runtime parameters."""
+    runtime_parameter_utils.substitute_runtime_parameter(graph, values)
     LocalDagRunner().run_with_ir(graph)
-
-
-def check_metadata(config: PipelineConfig) -> None:
-    """Raises ValueError where the file of the metadata is damaged."""
-    path = config.metadata_path
-    if not os.path.exists(path):
-        return
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as store:
-            (found,) = store.execute('PRAGMA quick_check(1)').fetchone()
-    except sqlite3.OperationalError as error:  # locked, or no file
-        raise ValueError(f'{path}: cannot be opened ({error}); see who else uses it') from None
-    except sqlite3.DatabaseError as error:
-        found = str(error)
-    if found != 'ok':
-        raise ValueError(
-            f'{path}: is damaged ({" ".join(found.split())}); put a copy of it back, or delete it: '
-            'every component then runs again, but conversion and training go on in '
-            f'{config.work_dir}'
-        )
 
 
 class _Stages(logging.Handler):

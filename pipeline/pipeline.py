@@ -5,13 +5,14 @@ from typing import Any
 
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2
 from tfx.types import BaseChannel
 
 from avmae_tf.config.splits import EVAL
 from avmae_tf.versions import LEARNING_VERSION
-from components.evaluation.config import eval_config, label_schema
+from components.evaluation.config import label_schema
 from components.evaluator.component import Evaluator
 from components.evaluator.schema import LabelSchema
 from components.finetuner.component import Finetuner
@@ -20,12 +21,17 @@ from components.manifest_gen.component import ManifestGen
 from components.outcome.component import RunOutcome
 from components.pretrainer.component import Pretrainer
 from components.pusher import executor as push_executor
+from components.run_parameters.component import (
+    DATA,
+    EVAL_CONFIG,
+    FINETUNE,
+    OUTPUTS,
+    PRETRAIN,
+    RunParameters,
+)
 from components.served_model.component import Baseline, ServedModel
 from components.video_example_gen.component import VideoExampleGen
 from pipeline.config import PipelineConfig
-
-# What has to look each time; it is quick, and what follows is cached by what it finds.
-NEVER_CACHED = ('StartModels', 'ManifestGen', 'ServedModel', 'Pusher', 'RunOutcome')
 
 
 def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) -> Pipeline:
@@ -42,8 +48,16 @@ def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) 
     Raises:
         ValueError: the gate bounds a metric that a classifier of such clips does not have.
     """
+    parameters = RunParameters(
+        config.settings,
+        {
+            name: RuntimeParameter(name=name, ptype=str, default=text)
+            for name, text in config.settings.parameters.items()
+        },
+    )
+    settings = {name: _value(parameters, name) for name in OUTPUTS}
     manifest_gen = ManifestGen(
-        data=config.data.to_json(), finetune=config.finetune.to_json(), folder=config.manifests
+        data=settings[DATA], finetune=settings[FINETUNE], folder=config.manifests
     )
     example_gen = VideoExampleGen(
         manifest=_value(manifest_gen, 'manifest'),
@@ -52,7 +66,9 @@ def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) 
         work_dir=f'{config.work_dir}/records',
         num_shards=config.data.num_shards,
     )
-    trainers = _trainers(config, example_gen.outputs['examples'])
+    trainers = _trainers(config, settings, example_gen.outputs['examples'])
+    if config.start.models:
+        manifest_gen.add_upstream_node(trainers[0])  # looked at before any video
     finetuner = trainers[-1]
     served = ServedModel(candidate=finetuner.outputs['model'], serving=config.serving)
     baseline = Baseline(version=_value(served, 'version'))
@@ -62,8 +78,8 @@ def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) 
         model=finetuner.outputs['model'],
         baseline_model=baseline.outputs['model'],
         schema=schema.outputs['schema'],
-        eval_config=eval_config(config.gate, config.data.heads, config.finetune.loss),
-        example_splits=[EVAL],
+        eval_config=settings[EVAL_CONFIG],
+        splits=(EVAL,),
     )
     pusher = Pusher(
         model=finetuner.outputs['model'],
@@ -84,8 +100,7 @@ def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) 
         pipeline_name=config.name,
         pipeline_root=config.pipeline_root,
         components=[
-            *trainers[:-1],  # the models to start from are looked at before any video
-            *(manifest_gen, example_gen, finetuner, served, baseline, schema),
+            *(parameters, manifest_gen, example_gen, *trainers, served, baseline, schema),
             *(evaluator, pusher, outcome),
         ],
         enable_cache=True,
@@ -98,7 +113,7 @@ def _value(node: Any, name: str) -> Any:
     return node.outputs[name].future()[0].value
 
 
-def _trainers(config: PipelineConfig, examples: BaseChannel) -> list[Any]:
+def _trainers(config: PipelineConfig, settings: dict[str, Any], examples: BaseChannel) -> list[Any]:
     """The components that train, and what they start from, the Finetuner last."""
     common = {
         'examples': examples,
@@ -106,9 +121,9 @@ def _trainers(config: PipelineConfig, examples: BaseChannel) -> list[Any]:
         'work_dir': config.work_dir,
         'learning_version': LEARNING_VERSION,
     }
-    finetune = {'config': config.finetune.to_json(), 'name': config.name, **common}
+    finetune = {'config': settings[FINETUNE], 'name': config.name, **common}
     if config.start.pretrain:
-        pretrainer = Pretrainer(config=config.start.pretrain.to_json(), **common)
+        pretrainer = Pretrainer(config=settings[PRETRAIN], **common)
         return [pretrainer, Finetuner(pretrained=pretrainer.outputs['model'], **finetune)]
     if config.start.models:
         start = json.dumps(config.start.models)

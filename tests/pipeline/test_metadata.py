@@ -1,6 +1,7 @@
 """Damaged metadata is refused by name; a run reports itself, whichever is the newest."""
 
 import contextlib
+import os
 import sqlite3
 
 import ml_metadata as mlmd
@@ -9,8 +10,13 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from pipeline.config import PipelineConfig
-from pipeline.local_runner import check_metadata
+from pipeline.metadata import SQLITE_FILE, check_sqlite
 from pipeline.nodes import NODE_CONTEXT, RUN_CONTEXT, read_nodes
+
+
+def metadata_path(config: PipelineConfig) -> str:
+    """Its file of SQLite."""
+    return os.path.join(config.root, SQLITE_FILE)
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def config(tmp_path) -> PipelineConfig:
     config = PipelineConfig(
         root=str(tmp_path), data={'videos': 'clips'}, start='scratch', finetune='demo'
     )
-    with contextlib.closing(sqlite3.connect(config.metadata_path)) as store:
+    with contextlib.closing(sqlite3.connect(metadata_path(config))) as store:
         store.execute('create table a (b)')
         store.executemany('insert into a values (?)', [('x' * 1000,)] * 50)
         store.commit()
@@ -35,30 +41,30 @@ def config(tmp_path) -> PipelineConfig:
     ],
 )
 def test_damaged_metadata_is_named_with_what_to_do(config, damage, message):
-    check_metadata(config)
-    with open(config.metadata_path, 'rb') as f:
+    check_sqlite(metadata_path(config), 'work')
+    with open(metadata_path(config), 'rb') as f:
         content = f.read()
-    with open(config.metadata_path, 'wb') as f:
+    with open(metadata_path(config), 'wb') as f:
         f.write(damage(content))
-    with pytest.raises(ValueError, match=f'^{config.metadata_path}: {message}.*or delete it'):
-        check_metadata(config)
+    with pytest.raises(ValueError, match=f'^{metadata_path(config)}: {message}.*or delete it'):
+        check_sqlite(metadata_path(config), 'work')
 
 
 def test_metadata_in_use_is_not_called_damaged(config, monkeypatch):
     monkeypatch.setattr('sqlite3.connect', lambda path: connect(path, timeout=0.1))
-    with contextlib.closing(connect(config.metadata_path)) as other:
+    with contextlib.closing(connect(metadata_path(config))) as other:
         other.execute('begin exclusive')
         with pytest.raises(ValueError, match=r'cannot be opened \(database is locked\)'):
-            check_metadata(config)
+            check_sqlite(metadata_path(config), 'work')
 
 
 connect = sqlite3.connect
 
 
 def test_no_metadata_yet_is_fine(config):
-    with open(config.metadata_path, 'wb'):
+    with open(metadata_path(config), 'wb'):
         pass
-    check_metadata(config)
+    check_sqlite(metadata_path(config), 'work')
 
 
 def test_a_run_reports_its_own_outcome_and_no_node_fails_in_silence(tmp_path):

@@ -1,0 +1,1 @@
+"""What this run does, and where it differs from the pipeline's file."""

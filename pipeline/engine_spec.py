@@ -1,0 +1,171 @@
+"""What TFX's compiler leaves out of a specification for Kubeflow Pipelines and Vertex AI."""
+
+import json
+from typing import Any
+
+from pipeline.checks import NEVER_CACHED
+from pipeline.config import PipelineConfig
+from pipeline.targets import VERTEX, KubeflowStep, RemoteStep, Target, VertexStep
+
+COMMAND = ('python', '-m', 'pipeline.step')
+IMAGE_VARIABLE = 'AVMAE_IMAGE'
+INVOCATION, ESCAPED = '{{$}}', '{{$.json_escape[1]}}'
+GCP_RESOURCES = 'gcp_resources'
+LAUNCHER_IMAGE = 'gcr.io/ml-pipeline/google-cloud-pipeline-components:2.8.0'
+LAUNCHER = [
+    'python3',
+    '-u',
+    '-m',
+    'google_cloud_pipeline_components.container.v1.custom_job.launcher',
+]
+BACKOFF = {'backoffDuration': '60s', 'backoffFactor': 2.0, 'backoffMaxDuration': '3600s'}
+DEFAULT_TPU_HOURS = 24.0 * 28
+
+Document = dict[str, Any]
+
+
+def finish(job: Document, config: PipelineConfig, target: Target) -> Document:
+    """The PipelineJob of TFX's compiler with all that the settings say, and without its faults."""
+    spec = job['pipelineSpec']
+    settings = getattr(config.targets, target)
+    _name_producers(spec)
+    _set_defaults(spec, config)
+    for name, task in spec['root']['dag']['tasks'].items():
+        step = settings.step(name)
+        task['cachingOptions'] = {'enableCache': step.cache and name not in NEVER_CACHED}
+        if step.retries:
+            task['retryPolicy'] = {'maxRetryCount': step.retries, **BACKOFF}
+        executor = spec['deploymentSpec']['executors'][f'{name}_executor']
+        container = executor['container']
+        has_tpu = isinstance(step, VertexStep) and step.tpu
+        image = settings.tpu_image if has_tpu else settings.image
+        variables = {**settings.env, IMAGE_VARIABLE: image}
+        container |= {
+            'image': image,
+            'args': [*_own_args(name, step, config), *container['args']],
+            'env': [{'name': k, 'value': v} for k, v in sorted(variables.items())],
+        }
+        if has_tpu:
+            spec['components'][name].setdefault('outputDefinitions', {}).setdefault(
+                'parameters', {}
+            )[GCP_RESOURCES] = {'parameterType': 'STRING'}
+            executor['container'] = _as_custom_job(container, name, step, config)
+        elif resources := _resources(step):
+            container['resources'] = resources
+    spec['defaultPipelineRoot'] = config.pipeline_root
+    job['labels'] = settings.labels if target == VERTEX else {}
+    job['runtimeConfig'] = {
+        'gcsOutputDirectory': config.pipeline_root,
+        'parameterValues': config.settings.parameters,
+    }
+    return job
+
+
+def platform(config: PipelineConfig, spec: Document) -> Document:
+    """The second document of a file for Kubeflow: what only Kubernetes has."""
+    settings = config.targets.kubeflow
+    if settings is None:
+        return {}
+    secrets: dict[str, list[Document]] = {}
+    for variable, place in sorted(settings.secrets.items()):
+        secret, _, key = place.partition('/')
+        secrets.setdefault(secret, []).append({'secretKey': key, 'envVar': variable})
+    common: Document = {}
+    if settings.volume:
+        volume = settings.volume
+        common['pvcMount'] = [{'constant': volume.claim, 'mountPath': volume.path}]
+    if secrets:
+        common['secretAsEnv'] = [{'secretName': k, 'keyToEnv': v} for k, v in secrets.items()]
+    executors = {}
+    for name in spec['root']['dag']['tasks']:
+        node = settings.step(name).node
+        own = {**common, **({'nodeSelector': {'labels': node}} if node else {})}
+        if own:
+            executors[f'{name}_executor'] = own
+    if not executors:
+        return {}
+    return {'platforms': {'kubernetes': {'deploymentSpec': {'executors': executors}}}}
+
+
+def _name_producers(spec: Document) -> None:
+    """TFX names the producer of a parameter `Node_task`, and the task itself `Node`."""
+    tasks = spec['root']['dag']['tasks']
+    for task in tasks.values():
+        for parameter in task.get('inputs', {}).get('parameters', {}).values():
+            if source := parameter.get('taskOutputParameter'):
+                name = source['producerTask']
+                source['producerTask'] = name if name in tasks else name.removesuffix('_task')
+
+
+def _set_defaults(spec: Document, config: PipelineConfig) -> None:
+    """TFX drops the defaults of runtime parameters."""
+    inputs = spec['root'].setdefault('inputDefinitions', {}).setdefault('parameters', {})
+    for name, text in config.settings.parameters.items():
+        inputs[name] |= {'defaultValue': text, 'isOptional': True}
+
+
+def _own_args(name: str, step: RemoteStep, config: PipelineConfig) -> list[str]:
+    args = ['--node', name, '--run', '{{$.pipeline_job_name}}']
+    if step.hours:
+        args += ['--hours', str(step.hours)]
+    if config.notify:
+        args += ['--notify', config.notify]
+    return args
+
+
+def _resources(step: RemoteStep) -> Document:
+    found: Document = {}
+    if step.cpu:
+        found['cpuLimit'] = step.cpu
+    if step.memory_gb:
+        found['memoryLimit'] = step.memory_gb
+    if isinstance(step, KubeflowStep) and step.gpu:
+        found['accelerator'] = {'type': step.gpu_resource, 'count': str(step.gpu)}
+    if isinstance(step, VertexStep) and step.gpu:
+        found['accelerator'] = {'type': step.gpu.kind, 'count': str(step.gpu.count)}
+    return found
+
+
+def _as_custom_job(
+    container: Document, name: str, step: VertexStep, config: PipelineConfig
+) -> Document:
+    """The container as a CustomJob: a task of Vertex AI has no TPU, a worker pool has.
+
+    As google-cloud-pipeline-components does it: the task becomes a launcher that starts the job,
+    waits for it, and hands on what it leaves.
+    """
+    settings = config.targets.vertex
+    assert settings and step.tpu
+    pool = {
+        'machine_spec': {'machine_type': step.tpu.machine, 'tpu_topology': step.tpu.topology},
+        'replica_count': 1,
+        'container_spec': {
+            'image_uri': container['image'],
+            'command': container['command'],
+            'args': [ESCAPED if arg == INVOCATION else arg for arg in container['args']],
+            'env': container['env'],
+        },
+    }
+    seconds = (step.hours or DEFAULT_TPU_HOURS) * 3600
+    job: Document = {
+        'worker_pool_specs': [pool],
+        'scheduling': {'timeout': f'{seconds:.0f}s', 'restart_job_on_worker_restart': True},
+    }
+    if settings.service_account:
+        job['service_account'] = settings.service_account
+    if settings.network:
+        job['network'] = settings.network
+    payload = {
+        'display_name': f'{config.name}-{name.lower()}',
+        'job_spec': job,
+        'labels': settings.labels,
+    }
+    return {
+        'image': LAUNCHER_IMAGE,
+        'command': LAUNCHER,
+        'args': [
+            *('--type', 'CustomJob', '--payload', json.dumps(payload, sort_keys=True)),
+            *('--project', settings.project, '--location', settings.region),
+            *('--gcp_resources', f"{{{{$.outputs.parameters['{GCP_RESOURCES}'].output_file}}}}"),
+        ],
+    }

@@ -1,0 +1,78 @@
+"""What a container of Kubeflow or Vertex AI runs: one component, by TFX's own entry point.
+
+It adds what engines do not have alike: a limit of time, a notice of a failure, and an ending that
+says in one line what was wrong.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from typing import NoReturn
+
+from components.outcome.notice import notify
+
+EXIT_FAILED, EXIT_TIME_LIMIT = 1, 124
+INVOCATION = '--json_serialized_invocation_args'
+GCP_RESOURCES = 'gcp_resources'  # of the launcher of a CustomJob, for which TFX has no artifact
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Runs the component that the arguments name, and ends the process."""
+    parser = argparse.ArgumentParser(prog='python -m pipeline.step', description=__doc__)
+    parser.add_argument('--node', required=True, help='name of the component')
+    parser.add_argument('--run', default='', help='name of the run, for the notice')
+    parser.add_argument('--hours', type=float, help='after these it fails')
+    parser.add_argument('--notify', help='address that gets a notice of a failure, as JSON')
+    own, rest = parser.parse_known_args(argv)
+    what = f'{own.node} of {own.run}' if own.run else own.node
+
+    def fail(text: str, code: int) -> NoReturn:
+        print(f'{what} failed: {text}', file=sys.stderr, flush=True)
+        notify(own.notify, f'{what} failed: {text}')
+        leave(code)
+
+    if own.hours:
+        text = f'its limit of {own.hours:g} hours has passed; set hours, or retries to go on'
+        watch = threading.Timer(own.hours * 3600, fail, (text, EXIT_TIME_LIMIT))
+        watch.daemon = True
+        watch.start()
+    try:
+        _run(rest)
+    except Exception as error:
+        import traceback
+
+        from avmae_tf.cli.failures import explain
+
+        traceback.print_exc()
+        fail(explain(error)[0], EXIT_FAILED)
+    leave(0)
+
+
+def _run(argv: list[str]) -> None:
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as executor
+
+    from avmae_tf.training import devices
+
+    devices.configure_cpu_devices()
+    executor.main(executor._parse_flags(_known(argv)))
+
+
+def _known(argv: list[str]) -> list[str]:
+    """The arguments without an output that only the launcher of a CustomJob writes."""
+    at = argv.index(INVOCATION) + 1
+    invocation = json.loads(argv[at])
+    invocation.get('outputs', {}).get('parameters', {}).pop(GCP_RESOURCES, None)
+    return [*argv[:at], json.dumps(invocation), *argv[at + 1 :]]
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process at once: clients of buckets may abort while an interpreter shuts down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == '__main__':
+    main()
