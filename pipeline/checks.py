@@ -27,9 +27,7 @@ def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> No
         if name not in nodes:
             raise ValueError(f'{field}: no such component; there is {", ".join(nodes)}')
         if 'cache' in step.model_fields_set and step.cache and name in NEVER_CACHED:
-            raise ValueError(
-                f'{field}.cache: it looks each time, and is never cached; leave it out'
-            )
+            raise ValueError(f'{field}.cache: it has to look each time; leave it out')
         if getattr(step, 'gpu', None) and name not in COMPUTING:
             raise ValueError(f'{field}.gpu: only {", ".join(COMPUTING)} have use for a GPU')
         if getattr(step, 'tpu', None) and name not in TRAINING:

@@ -162,7 +162,7 @@ def _as_custom_job(
     }
     return {
         'image': LAUNCHER_IMAGE,
-        'command': LAUNCHER,
+        'command': ['python3', '-u', '-m', LAUNCHER_MODULE],
         'args': [
             *('--type', 'CustomJob', '--payload', json.dumps(payload, sort_keys=True)),
             *('--project', settings.project, '--location', settings.region),

@@ -36,7 +36,7 @@ class KubeflowStep(RemoteStep):
 
     gpu: Count | None = None
     gpu_resource: Text = 'nvidia.com/gpu'
-    node: dict[str, str] = {}  # labels of the nodes that take it
+    node: dict[str, str] = pydantic.Field({})  # labels of the nodes that take it
 
 
 class Gpu(Spec):
@@ -71,8 +71,8 @@ class VertexStep(RemoteStep):
 class LocalTarget(Spec):
     """This machine."""
 
-    beam: dict[str, Option] = {}  # options of Beam, without their dashes
-    components: dict[str, Step] = {}
+    beam: dict[str, Option] = pydantic.Field({})  # options of Beam, without their dashes
+    components: dict[str, Step] = pydantic.Field({})
 
     def step(self, name: str) -> Step:
         """How the component of that name runs."""
@@ -95,11 +95,13 @@ class KubeflowTarget(Spec):
     experiment: Text = 'avmae'
     service_account: Text | None = None
     volume: Volume | None = None
-    env: dict[str, str] = {}
-    secrets: dict[str, Annotated[str, pydantic.Field(pattern='^[^/]+/[^/]+$')]] = {}  # name/key
-    beam: dict[str, Option] = {}
+    env: dict[str, str] = pydantic.Field({})
+    secrets: dict[str, Annotated[str, pydantic.Field(pattern='^[^/]+/[^/]+$')]] = pydantic.Field(
+        {}
+    )  # name/key
+    beam: dict[str, Option] = pydantic.Field({})
     defaults: RemoteStep = RemoteStep()
-    components: dict[str, KubeflowStep] = {}
+    components: dict[str, KubeflowStep] = pydantic.Field({})
 
     def step(self, name: str) -> KubeflowStep:
         """How the component of that name runs."""
@@ -115,11 +117,11 @@ class VertexTarget(Spec):
     region: Text
     service_account: Text | None = None
     network: Text | None = None
-    labels: dict[str, str] = {}
-    env: dict[str, str] = {}
-    beam: dict[str, Option] = {}
+    labels: dict[str, str] = pydantic.Field({})
+    env: dict[str, str] = pydantic.Field({})
+    beam: dict[str, Option] = pydantic.Field({})
     defaults: RemoteStep = RemoteStep()
-    components: dict[str, VertexStep] = {}
+    components: dict[str, VertexStep] = pydantic.Field({})
 
     @pydantic.model_validator(mode='after')
     def _tpu_has_an_image(self) -> 'VertexTarget':

@@ -8,7 +8,7 @@ SECONDS = 10.0
 
 
 def notify(url: str | None, text: str) -> None:
-    """Posts {"text": text} to `url`, as chat services take it; a failure to do so is only logged."""
+    """Posts {"text": text} to `url`, as chat services take it; where it fails, that is logged."""
     if not url:
         return
     request = urllib.request.Request(

@@ -180,7 +180,7 @@ class _Run:
         }
         tries = 1 + task.get('retryPolicy', {}).get('maxRetryCount', 0)
         started = time.monotonic()
-        for attempt in range(1, tries + 1):
+        for attempts in range(1, tries + 1):  # noqa: B007
             code, log = self._container(name, container, invocation)
             if code == 0:
                 break
@@ -189,7 +189,7 @@ class _Run:
             raise TaskFailed(f'{name}: exit code {code} after {tries} tries; {log}:\n{tail}')
         made = self._outputs(invocation)
         self.engine.state['cache'][key] = made
-        return Task(False, **made, attempts=attempt, seconds=time.monotonic() - started)
+        return Task(False, **made, attempts=attempts, seconds=time.monotonic() - started)
 
     def _artifact(self, uri: str, kind: dict) -> Artifact:
         self.engine.state['artifacts'] += 1
