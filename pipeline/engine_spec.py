@@ -11,13 +11,8 @@ COMMAND = ('python', '-m', 'pipeline.step')
 IMAGE_VARIABLE = 'AVMAE_IMAGE'
 INVOCATION, ESCAPED = '{{$}}', '{{$.json_escape[1]}}'
 GCP_RESOURCES = 'gcp_resources'
+LAUNCHER_MODULE = 'google_cloud_pipeline_components.container.v1.custom_job.launcher'
 LAUNCHER_IMAGE = 'gcr.io/ml-pipeline/google-cloud-pipeline-components:2.8.0'
-LAUNCHER = [
-    'python3',
-    '-u',
-    '-m',
-    'google_cloud_pipeline_components.container.v1.custom_job.launcher',
-]
 BACKOFF = {'backoffDuration': '60s', 'backoffFactor': 2.0, 'backoffMaxDuration': '3600s'}
 DEFAULT_TPU_HOURS = 24.0 * 28
 
@@ -147,17 +142,17 @@ def _as_custom_job(
         },
     }
     seconds = (step.hours or DEFAULT_TPU_HOURS) * 3600
-    job: Document = {
+    custom_job: Document = {
         'worker_pool_specs': [pool],
         'scheduling': {'timeout': f'{seconds:.0f}s', 'restart_job_on_worker_restart': True},
     }
     if settings.service_account:
-        job['service_account'] = settings.service_account
+        custom_job['service_account'] = settings.service_account
     if settings.network:
-        job['network'] = settings.network
+        custom_job['network'] = settings.network
     payload = {
         'display_name': f'{config.name}-{name.lower()}',
-        'job_spec': job,
+        'job_spec': custom_job,
         'labels': settings.labels,
     }
     return {
