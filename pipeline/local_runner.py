@@ -17,6 +17,7 @@ from avmae_tf import console
 from avmae_tf.data.locks import held
 from avmae_tf.storage import is_remote, read_settings
 from components.outcome.component import Outcome
+from components.outcome.notice import send_notice
 from pipeline import metadata
 from pipeline.compiler import compile_local
 from pipeline.config import PipelineConfig
@@ -46,7 +47,11 @@ def run(
     Raises whatever a component raises.
     """
     with held(config.root):  # the metadata is one file, so that names do not keep runs apart
-        return _run(config, parameters or {}, say)
+        try:
+            return _run(config, parameters or {}, say)
+        except Exception as error:
+            send_notice(config.notify, f'{config.name} failed: {error}')
+            raise
 
 
 def _run(

@@ -95,6 +95,7 @@ def build_pipeline(config: PipelineConfig, run_id: Any, **runner_settings: Any) 
         pushed_model=pusher.outputs['pushed_model'],
         folder=config.outcomes,
         run=run_id,
+        notify=config.notify or '',
     )
     return Pipeline(
         pipeline_name=config.name,

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from components.outcome.notice import notify
+from components.outcome.notice import send_notice
 
 EXIT_FAILED, EXIT_TIME_LIMIT = 1, 124
 INVOCATION = '--json_serialized_invocation_args'
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
     def fail(text: str, code: int) -> NoReturn:
         print(f'{what} failed: {text}', file=sys.stderr, flush=True)
-        notify(own.notify, f'{what} failed: {text}')
+        send_notice(own.notify, f'{what} failed: {text}')
         leave(code)
 
     if own.hours:

@@ -37,8 +37,7 @@ def run_pipeline(path: str) -> Finished:
         raise Failed(f'the pipeline failed: {text}; see {local_runner.log_path(config)}') from error
     outcome = finished.outcome
     if not outcome.blessed:
-        why = '; '.join(map(str, outcome.shortfalls)) or 'it was not judged'
-        raise Failed(f'not pushed: {why}; report in {outcome.report}')
+        raise Failed(outcome.refusal)
     if config.gate.is_open:
         console.say('the gate has no bounds: every model passes')
     elif config.gate.max_loss_of_top1 is not None and not outcome.compared:

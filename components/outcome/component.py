@@ -12,6 +12,7 @@ from avmae_tf.config.descriptions import Description
 from avmae_tf.storage import write_text
 from components.evaluation.analysis import read_left_out, read_metrics
 from components.outcome.judgement import Shortfall, read_shortfalls
+from components.outcome.notice import send_notice
 
 LAST = 'last'  # the run that ended last, under a name that is known before
 
@@ -39,6 +40,12 @@ class Outcome(Description):
     report: str
     pushed: str = ''
 
+    @property
+    def refusal(self) -> str:
+        """Why the model was not pushed, in one line."""
+        why = '; '.join(map(str, self.shortfalls)) or 'it was not judged'
+        return f'not pushed: {why}; report in {self.report}'
+
 
 @component
 def RunOutcome(
@@ -47,6 +54,7 @@ def RunOutcome(
     pushed_model: InputArtifact[PushedModel],
     folder: Parameter[str],
     run: Parameter[str],
+    notify: Parameter[str] = '',
 ) -> None:
     """Writes the outcome to `folder`, by the name of the run and as that of the last one.
 
@@ -58,6 +66,7 @@ def RunOutcome(
         pushed_model: What the Pusher says of its push.
         folder: Where outcomes are kept, a file each.
         run: Id of the run.
+        notify: Address that gets a notice of a refusal.
     """
     blessed = bool(blessing.get_int_custom_property('blessed'))
     outcome = Outcome(
@@ -75,3 +84,5 @@ def RunOutcome(
     )
     for name in (run, LAST):
         write_text(os.path.join(folder, f'{name}.json'), outcome.to_json())
+    if not blessed:
+        send_notice(notify, f'{run}: {outcome.refusal}')

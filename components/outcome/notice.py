@@ -7,7 +7,7 @@ import urllib.request
 SECONDS = 10.0
 
 
-def notify(url: str | None, text: str) -> None:
+def send_notice(url: str | None, text: str) -> None:
     """Posts {"text": text} to `url`, as chat services take it; where it fails, that is logged."""
     if not url:
         return

@@ -62,14 +62,21 @@ class Engine:
     Args:
         folder: Of this machine.
         environment: Of every container.
-        kill: By task, a function that says of its folder whether the time has come to kill it,
-            once, as if its machine were gone.
+        read: Reads what is at an address that a task was given.
+
+    Attributes:
+        kill: By task, a function that says of its log whether the time has come to kill it, once,
+            as if its machine were gone.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None):
-        self.folder = folder
-        self.environment = dict(environment or {})
-        self.kill: dict[str, Callable[[], bool]] = {}
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        read: Callable[[str], bytes],
+    ):
+        self.folder, self.environment, self.read = folder, environment, read
+        self.kill: dict[str, Callable[[str], Any]] = {}
         self.path = folder / 'engine.json'
         self.state: dict[str, Any] = {'artifacts': 0, 'cache': {}, 'runs': 0}
         if self.path.exists():
@@ -80,6 +87,10 @@ class Engine:
         document, *_ = yaml.safe_load_all(text)
         job = document if 'pipelineSpec' in document else {'pipelineSpec': document}
         return _Run(self, job, parameters or {}).run()
+
+    def log(self, name: str) -> str:
+        """What the task of that name has said in the last run, in all its attempts."""
+        return max(self.folder.glob(f'logs/*-{name}.log'), key=os.path.getmtime).read_text()
 
     def save(self):
         """Writes what is known to the disk."""
@@ -104,6 +115,7 @@ class _Run:
         self.done: dict[str, Task] = {}
 
     def run(self) -> dict[str, Task]:
+        """Runs what is ready, one task at a time, until all have."""
         while waiting := [name for name in self.tasks if name not in self.done]:
             ready = [name for name in waiting if self._needs(self.tasks[name]) <= set(self.done)]
             assert ready, f'{waiting} wait for each other'
@@ -214,7 +226,8 @@ class _Run:
             **self.engine.environment,
             **variables,
         }
-        with open(log, 'w') as f:
+        before = log.stat().st_size if log.exists() else 0
+        with open(log, 'a') as f:
             process = subprocess.Popen(
                 [sys.executable, *words[1:]],
                 stdout=f, stderr=f, cwd=self.engine.folder, env=environment,
@@ -222,7 +235,7 @@ class _Run:
             )  # fmt: skip
             kill = self.engine.kill.get(name)
             while process.poll() is None:
-                if kill and kill():
+                if kill and kill(log.read_text(errors='replace')[before:]):
                     os.killpg(process.pid, signal.SIGKILL)
                     del self.engine.kill[name]
                     kill = None
@@ -243,10 +256,7 @@ class _Run:
         return [*container.command, *container.args], {x.name: x.value for x in container.env}
 
     def _outputs(self, invocation: dict) -> dict[str, dict]:
-        import tensorflow as tf
-
-        with tf.io.gfile.GFile(invocation['outputs']['outputFile']) as f:
-            written = json.loads(f.read())
+        written = json.loads(self.engine.read(invocation['outputs']['outputFile']))
         artifacts = {}
         for key, (planned,) in (
             (key, x['artifacts']) for key, x in invocation['outputs']['artifacts'].items()
