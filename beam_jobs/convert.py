@@ -23,7 +23,7 @@ from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.migrations import JOB_FILE, REPORT_FILE
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.locks import holds
-from avmae_tf.data.records import EXAMPLE
+from avmae_tf.data.record_writer import EXAMPLE
 from avmae_tf.storage import is_remote, short_hash, write_text, written
 from beam_jobs import video_to_records
 from beam_jobs.jobs import claim, describe_job, done

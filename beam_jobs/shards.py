@@ -19,7 +19,7 @@ import tensorflow as tf
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.descriptions import Description
 from avmae_tf.config.migrations import SHARD_REPORT
-from avmae_tf.data.records import EXAMPLE
+from avmae_tf.data.record_writer import EXAMPLE
 from avmae_tf.storage import NAME_ERRORS, read_settings, short_hash, to_bytes, written
 from avmae_tf.versions import CONVERSION_VERSION
 from beam_jobs.manifest_report import record_bytes

@@ -16,7 +16,7 @@ from apache_beam.metrics import Metrics
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.labelled import has_several, is_labelled
-from avmae_tf.data.records import write_record
+from avmae_tf.data.record_writer import write_record
 from avmae_tf.storage import replaced, to_unicode, write_text
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted

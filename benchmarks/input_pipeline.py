@@ -19,7 +19,7 @@ from avmae_tf.config.heads import LABEL
 from avmae_tf.config.splits import TRAIN
 from avmae_tf.data.dataset import Dataset, Shard
 from avmae_tf.data.inputs import training_batches
-from avmae_tf.data.records import write_record
+from avmae_tf.data.record_writer import write_record
 from avmae_tf.data.synthetic import CLASSES, ClipStyle, draw_clip
 from benchmarks.measure import Comparison, compare
 

@@ -100,7 +100,7 @@ def _set_defaults(spec: Document, config: PipelineConfig) -> None:
 
 
 def _own_args(name: str, step: RemoteStep, config: PipelineConfig) -> list[str]:
-    args = ['--node', name, '--run', '{{$.pipeline_job_name}}']
+    args = ['--node', name]
     if step.hours:
         args += ['--hours', str(step.hours)]
     if config.notify:

@@ -22,11 +22,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Runs the component that the arguments name, and ends the process."""
     parser = argparse.ArgumentParser(prog='python -m pipeline.step', description=__doc__)
     parser.add_argument('--node', required=True, help='name of the component')
-    parser.add_argument('--run', default='', help='name of the run, for the notice')
     parser.add_argument('--hours', type=float, help='after these it fails')
     parser.add_argument('--notify', help='address that gets a notice of a failure, as JSON')
     own, rest = parser.parse_known_args(argv)
-    what = f'{own.node} of {own.run}' if own.run else own.node
+    what = f'{own.node} of {run_of(rest)}'
 
     def fail(text: str, code: int) -> NoReturn:
         print(f'{what} failed: {text}', file=sys.stderr, flush=True)
@@ -57,6 +56,12 @@ def _run(argv: list[str]) -> None:
 
     devices.configure_cpu_devices()
     executor.main(executor._parse_flags(_known(argv)))
+
+
+def run_of(argv: list[str]) -> str:
+    """Id of the run, from where its outputs go: engines put them below <run>/<task>/."""
+    output = json.loads(argv[argv.index(INVOCATION) + 1])['outputs']['outputFile']
+    return os.path.basename(os.path.dirname(os.path.dirname(output)))
 
 
 def _known(argv: list[str]) -> list[str]:

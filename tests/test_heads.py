@@ -20,7 +20,8 @@ from avmae_tf.config import AudioSpec, BackboneSpec, MediaSpec, RunSpec, VideoSp
 from avmae_tf.data import synthetic
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.inputs import one_hot
-from avmae_tf.data.records import parse_record, write_record
+from avmae_tf.data.record_writer import write_record
+from avmae_tf.data.records import parse_record
 from avmae_tf.predictor import Predictor, spans
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder

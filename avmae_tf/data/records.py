@@ -1,4 +1,4 @@
-"""The contract of records: what a record holds, how it is written, and how it is read.
+"""The contract of records: what a record holds, and how it is read.
 
 A record is a tf.train.Example, or, for loaders built on DMVR such as the authors', a
 tf.train.SequenceExample with frames and waveform in feature lists. Both are read by one function:
@@ -10,7 +10,6 @@ Shapes: F stored frames, S samples at 16 kHz, k labels of a head.
 
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
@@ -45,7 +44,6 @@ _PARSED = {  # feature: dtype, of everything the input pipeline reads beside lab
 }
 _PARSED_LISTS = {FRAMES: tf.string, WAVEFORM_FLOATS: tf.float32}
 BYTES_PER_SAMPLE = 2
-EXAMPLE, DMVR = FORMATS = ('example', 'dmvr')
 
 
 def label_index_key(head: str) -> str:
@@ -56,78 +54,6 @@ def label_index_key(head: str) -> str:
 def label_text_key(head: str) -> str:
     """The feature that holds the labels of `head` as text."""
     return LABEL_TEXT if head == LABEL else f'clip/label/{head}/text'
-
-
-def _feature(value) -> tf.train.Feature:
-    if isinstance(value, np.ndarray):
-        return tf.train.Feature(float_list=tf.train.FloatList(value=value))
-    values = list(value) if isinstance(value, list | tuple) else [value]
-    if not values:
-        return tf.train.Feature()
-    if isinstance(values[0], float):
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    if isinstance(values[0], int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    values = [v.encode() if isinstance(v, str) else v for v in values]
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-
-def _features(values: Mapping) -> tf.train.Features:
-    return tf.train.Features(feature={k: _feature(v) for k, v in values.items()})
-
-
-def write_record(
-    *,
-    key: str,
-    filename: str,
-    label_indices: Mapping[str, tuple[int, ...]],
-    label_texts: Mapping[str, tuple[str, ...]],
-    start_us: int,
-    end_us: int,
-    frames: tuple[bytes, ...],
-    frames_per_second: float,
-    waveform: np.ndarray,
-    sample_rate_hz: int,
-    valid_samples: int,
-    status: tuple[str, ...],
-    fingerprint: str,
-    record_format: str = EXAMPLE,
-) -> bytes:
-    """One clip, serialized; `waveform` is int16 [S], labels are by head."""
-    features = {
-        KEY: key,
-        FILENAME: filename,
-        LABEL_INDEX: (),
-        LABEL_TEXT: (),
-        **{label_index_key(head): indices for head, indices in label_indices.items()},
-        **{label_text_key(head): texts for head, texts in label_texts.items()},
-        START_US: start_us,
-        END_US: end_us,
-        FRAME_RATE: float(frames_per_second),
-        SAMPLE_RATE: sample_rate_hz,
-        VALID_SAMPLES: valid_samples,
-        STATUS: status,
-        FINGERPRINT: fingerprint,
-    }
-    if record_format == DMVR:
-        lists = {
-            FRAMES: frames,
-            WAVEFORM_FLOATS: (waveform / np.float32(INT16_SCALE),) if len(waveform) else (),
-        }
-        record = tf.train.SequenceExample(
-            context=_features(features),
-            feature_lists=tf.train.FeatureLists(
-                feature_list={
-                    k: tf.train.FeatureList(feature=map(_feature, v)) for k, v in lists.items()
-                }
-            ),
-        )
-    else:
-        samples = (waveform.astype('<i2').tobytes(),) if len(waveform) else ()
-        record = tf.train.Example(
-            features=_features({**features, FRAMES: frames, WAVEFORM: samples})
-        )
-    return record.SerializeToString(deterministic=True)
 
 
 def _parse(serialized: tf.Tensor, more: Mapping[str, tf.DType]) -> dict[str, tf.Tensor]:
@@ -157,22 +83,35 @@ def read_record(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
     """
     parsed = _parse(serialized, {label_index_key(head): tf.int64 for head in heads})
     measured = _measure(parsed)
-    rate_hz, fault = measured['sample_rate_hz'], _fault(serialized, parsed, measured)
 
-    whole = tf.equal(fault, '')
-    # What has a fault is emptied, since branches of the graph cost every record their time.
-    samples = tf.io.decode_raw(tf.where(whole, parsed[WAVEFORM], ''), tf.int16)
-    samples = tf.cast(tf.reshape(samples, [-1]), tf.float32) * (1 / INT16_SCALE)
-    floats = parsed[WAVEFORM_FLOATS]
-    waveform = _first_of(samples, floats[: tf.where(whole, tf.size(floats), 0)])
+    # A function of its own: the many operations of a branch that is not taken cost time, too.
+    @tf.function(autograph=False, experimental_attributes={'_noinline': True})
+    def checked():
+        fault = _fault(serialized, parsed, measured)
+        whole = tf.equal(fault, '')
+        samples = _pcm(tf.where(whole, parsed[WAVEFORM], ''))
+        floats = parsed[WAVEFORM_FLOATS]
+        sound = _first_of(samples, floats[: tf.where(whole, tf.size(floats), 0)])
+        return resample(sound, tf.where(whole, measured['sample_rate_hz'], SAMPLE_RATE_HZ)), fault
+
+    nothing = tf.constant('')
+    waveform, fault = tf.cond(
+        _is_plain(parsed, measured), lambda: (_pcm(parsed[WAVEFORM]), nothing), checked
+    )
     return {
         'key': tf.strings.reduce_join(parsed[KEY]),
         'labels': {head: parsed[label_index_key(head)] for head in heads},
         'frames': parsed[FRAMES],
         'frames_per_second': measured['frames_per_second'],
-        'waveform': resample(waveform, tf.where(whole, rate_hz, SAMPLE_RATE_HZ)),
+        'waveform': waveform,
         'fault': fault,
     }
+
+
+def _pcm(sound: tf.Tensor) -> tf.Tensor:
+    """Strings of int16 samples to [S] in [-1, 1]."""
+    samples = tf.reshape(tf.io.decode_raw(sound, tf.int16), [-1])
+    return tf.cast(samples, tf.float32) * (1 / INT16_SCALE)
 
 
 def parse_record(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
@@ -219,6 +158,7 @@ def _measure(parsed: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     derived = tf.math.divide_no_nan(tf.cast(num_frames, tf.float32), seconds)
     return {
         'num_frames': num_frames,
+        'num_bytes': num_bytes,
         'frames_per_second': tf.concat([parsed[FRAME_RATE], [derived]], axis=0)[0],
         'num_samples': num_samples,
         'sample_rate_hz': rate_hz,
@@ -229,11 +169,43 @@ def _span_us(parsed: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.reduce_sum(parsed[END_US]) - tf.reduce_sum(parsed[START_US])
 
 
+def _is_plain(parsed: dict[str, tf.Tensor], measured: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Whether a record is as this program writes those that have everything; no such has a fault.
+
+    A few operations for all of `_fault`, which most records are thus spared.
+    """
+    counts = [
+        measured['num_frames'],
+        tf.size(parsed[WAVEFORM]),
+        tf.size(parsed[WAVEFORM_FLOATS]),
+        measured['num_bytes'] % BYTES_PER_SAMPLE,
+        measured['num_samples'],
+        tf.cast(measured['sample_rate_hz'], tf.int32),
+    ]
+    most = [checks.MAX_FRAMES, 1, 0, 0, checks.MAX_SECONDS * SAMPLE_RATE_HZ, SAMPLE_RATE_HZ]
+    seconds = tf.cast(measured['num_samples'], tf.float32) / SAMPLE_RATE_HZ
+    rate, span = measured['frames_per_second'], tf.cast(_span_us(parsed), tf.float32) / 1e6
+    share, slack = checks.TIMES_SLACK
+    misses = tf.abs(seconds - span) - share * span
+    numbers, (slowest, fastest) = tf.stack([rate, misses]), checks.FRAME_RATES
+    return tf.reduce_all(
+        tf.concat(
+            [
+                tf.stack(counts) >= [1, 1, 0, 0, 0, SAMPLE_RATE_HZ],
+                tf.stack(counts) <= most,
+                numbers >= [slowest, -checks.MAX_SECONDS],
+                numbers <= [fastest, slack],
+            ],
+            axis=0,
+        )
+    )
+
+
 def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
     """What a record lacks or contradicts; '' if nothing."""
     num_samples, rate_hz = measured['num_samples'], measured['sample_rate_hz']
     sound, floats = parsed[WAVEFORM], parsed[WAVEFORM_FLOATS]
-    num_bytes = tf.reduce_sum(tf.strings.length(sound))
+    num_bytes = measured['num_bytes']
     return checks.first_broken(
         checks.key_rule(serialized, parsed[FRAMES], FRAMES),
         checks.key_rule(serialized, (sound, floats), WAVEFORM, WAVEFORM_FLOATS),

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
-from avmae_tf.data.records import write_record
+from avmae_tf.data.record_writer import write_record
 from avmae_tf.training.serving import (
     CLIP_SIGNATURE,
     EMBED_SIGNATURE,

@@ -14,7 +14,8 @@ from clock_movies import write_movie
 from avmae_tf.config import MediaSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.data.inputs import training_batches
-from avmae_tf.data.records import DMVR, KEY, LABEL_TEXT
+from avmae_tf.data.record_writer import DMVR
+from avmae_tf.data.records import KEY, LABEL_TEXT
 from beam_jobs import jobs, video_to_records
 from beam_jobs.convert import convert
 from beam_jobs.datasets import build_manifest

@@ -14,7 +14,7 @@ from avmae_tf.cli import recipes
 from avmae_tf.cli.failures import explain
 from avmae_tf.cli.inspect import inspect
 from avmae_tf.config import PRETRAIN_RECIPES
-from avmae_tf.data.records import FORMATS, write_record
+from avmae_tf.data.record_writer import FORMATS, write_record
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.models.cost import pretraining_flops
 from avmae_tf.training.checkpoints import save_model

@@ -7,13 +7,8 @@ import tensorflow as tf
 from avmae_tf.config import MediaSpec
 from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
 from avmae_tf.data.dataset import Dataset
-from avmae_tf.data.records import (
-    DMVR,
-    FORMATS,
-    measure_record,
-    parse_record,
-    write_record,
-)
+from avmae_tf.data.record_writer import DMVR, FORMATS, write_record
+from avmae_tf.data.records import measure_record, parse_record
 
 FRAMES = (b'\xff\xd8one', b'\xff\xd8two', b'\xff\xd8three')
 WAVEFORM = np.array([0, 16384, -32768, 32767], np.int16)

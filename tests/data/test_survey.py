@@ -7,7 +7,8 @@ import tensorflow as tf
 from avmae_tf.config import MediaSpec
 from avmae_tf.config.heads import EVENT, LABEL, NOUN, VERB
 from avmae_tf.data.dataset import Dataset, save_dataset
-from avmae_tf.data.records import EXAMPLE, FORMATS, parse_record, write_record
+from avmae_tf.data.record_writer import EXAMPLE, FORMATS, write_record
+from avmae_tf.data.records import parse_record
 from avmae_tf.data.survey import is_records, survey
 
 

@@ -8,7 +8,8 @@ from served_requests import picture
 
 from avmae_tf.config import AugmentSpec, MediaSpec, SpecAugment, VideoSpec
 from avmae_tf.config.heads import LABEL
-from avmae_tf.data.records import parse_record, write_record
+from avmae_tf.data.record_writer import write_record
+from avmae_tf.data.records import parse_record
 from avmae_tf.data.video import (
     crop_window,
     decode_frames,

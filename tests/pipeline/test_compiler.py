@@ -196,11 +196,11 @@ def test_what_changes_between_runs_is_validated_by_name():
 
 
 def test_a_step_says_what_was_wrong_in_one_line_and_tells_the_team(tmp_path):
-    # What ends a process is tried in one.
+    invocation = {'outputs': {'outputFile': f'{tmp_path}/weekly-1/task/executor_output.json'}}
     command = [
-        *(sys.executable, '-m', 'pipeline.step', '--node', 'ManifestGen', '--run', 'weekly-1'),
+        *(sys.executable, '-m', 'pipeline.step', '--node', 'ManifestGen'),
         *('--notify', 'http://127.0.0.1:9/', '--executor_class_path', 'no.such.Class'),
-        *('--json_serialized_invocation_args', '{}'),
+        *('--json_serialized_invocation_args', json.dumps(invocation)),
     ]
     environment = {**os.environ, 'PYTHONPATH': str(HERE.parent.parent)}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

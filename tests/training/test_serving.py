@@ -9,7 +9,7 @@ from fuzz_requests import fuzz
 from served_requests import clip, jpeg, picture, record, request, tone
 
 from avmae_tf.data import checks
-from avmae_tf.data.records import write_record
+from avmae_tf.data.record_writer import write_record
 from avmae_tf.predictor import Predictor
 from avmae_tf.training.warmup import to_wav
 from beam_jobs.media import decode_clip
