@@ -12,6 +12,7 @@ LOCAL, KUBEFLOW, VERTEX = 'local', 'kubeflow', 'vertex'
 TARGETS: tuple[Target, ...] = (LOCAL, KUBEFLOW, VERTEX)
 
 Text = Annotated[str, pydantic.Field(min_length=1)]
+Address = Annotated[str, pydantic.Field(pattern='^https?://')]
 Option = bool | int | float | str
 Retries = Annotated[int, pydantic.Field(ge=0, le=10)]
 
@@ -90,7 +91,8 @@ class KubeflowTarget(Spec):
     """Kubeflow Pipelines 2 on a Kubernetes cluster."""
 
     image: Text
-    host: Text | None = None  # address of the API server; only submitting needs it
+    host: Address | None = None  # of the API; only submitting needs it
+    ui: Address | None = None  # where people look, if that is another one
     namespace: Text | None = None  # where Kubeflow has several users
     experiment: Text = 'avmae'
     service_account: Text | None = None
@@ -117,6 +119,7 @@ class VertexTarget(Spec):
     region: Text
     service_account: Text | None = None
     network: Text | None = None
+    endpoint: Text | None = None  # host:port of the API, if it is not the region's own
     labels: dict[str, str] = pydantic.Field({})
     env: dict[str, str] = pydantic.Field({})
     beam: dict[str, Option] = pydantic.Field({})

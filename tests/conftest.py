@@ -1,6 +1,8 @@
 """Two logical CPU devices, tiny settings, and one set of generated clips for all tests."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from avmae_tf import console
@@ -11,6 +13,7 @@ os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'  # what is compil
 
 import pytest  # noqa: E402
 
+from avmae_tf.cli import main  # noqa: E402
 from avmae_tf.config import (  # noqa: E402
     Adam,
     AudioSpec,
@@ -119,3 +122,19 @@ def served(exported):
     import tensorflow as tf
 
     return tf.saved_model.load(exported[1])
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """`avmae` in this process, which has imported the libraries already."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['avmae', *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avmae_tf.cli import VERBS, main
+from avmae_tf.cli import VERBS
 
 AVMAE = [str(Path(sys.executable).with_name('avmae'))]
 
@@ -18,22 +18,6 @@ def avmae(*arguments, **environment):
         [*AVMAE, *map(str, arguments)],
         capture_output=True, text=True, env={**os.environ, **environment},
     )  # fmt: skip
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """`avmae` in this process, which has imported the libraries already."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['avmae', *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return run
 
 
 def test_help_imports_nothing_heavy():

@@ -44,6 +44,8 @@ OPTIONS = {
     for parameter in command.params
     for option in (*parameter.opts, *parameter.secondary_opts)
 } | {'--help', '--region'}  # the latter one of Beam, of a runner that needs it
+OPTIONS |= {'--node', '--run', '--hours', '--notify'}  # of the entry point of containers
+OPTIONS |= {'--type', '--payload', '--project', '--location'}  # of the launcher of CustomJobs
 
 
 def strings(path: Path):
@@ -89,7 +91,8 @@ def test_what_is_named_is_there(path):
             assert name in COMMANDS, f'no verb {name!r} in: {line}'
         for setting in SET.findall(line):
             known = setting == 'field' or any(
-                has_field(config, setting) for config in (FinetuneConfig, PretrainConfig)
+                has_field(config, setting)
+                for config in (FinetuneConfig, PretrainConfig, PipelineConfig)
             )
             assert known, f'no setting {setting!r} in: {line}'
         for setting in SETTING.findall(line):
