@@ -4,7 +4,10 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKDIR ?= demo
 
-.PHONY: help setup demo test test-slow bench check docs format
+.PHONY: help setup demo test test-slow bench check docs format image image-tpu image-beam image-check
+DEVICE ?= cpu
+STAGE := step
+ENGINE = $(firstword $(foreach e,docker podman,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,3 +39,17 @@ docs: $(READY) ## the API reference, from the docstrings, in docs/api
 
 format: $(READY) ## mend what lint and format can mend
 	@$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+image: ## the image of pipelines: IMAGE=name DEVICE=cpu or gpu (docs/production.md)
+image-tpu: ## the same for TPU hosts
+image-tpu: DEVICE := tpu
+image-beam: ## the same for Dataflow's workers
+image-beam: STAGE := beam
+image image-tpu image-beam:
+	@test -n "$(IMAGE)" || { echo 'error: IMAGE is missing; name it: make $@ IMAGE=registry/avmae:1'; exit 2; }
+	@test -n "$(ENGINE)" || { echo 'error: neither docker nor podman is at work here; start one, or check the steps alone: make image-check'; exit 1; }
+	@$(ENGINE) build --tag $(IMAGE) --target $(STAGE) --build-arg DEVICE=$(DEVICE) \
+	  --build-arg AVMAE_COMMIT=$$(git describe --always --dirty --abbrev=12) .
+
+image-check: $(READY) ## executes the Dockerfile without a container engine: root, debootstrap, 12 GB
+	@$(PYTHON) .ci/image.py $(or $(FOLDER),$(shell mktemp -du)) $(DEVICE)

@@ -12,7 +12,7 @@ LOCK = (ROOT / 'requirements.lock').read_text().split()
 DEVELOPERS = (
     *('ast-serialize', 'execnet', 'gcp-storage-emulator', 'iniconfig', 'librt', 'markdown2'),
     *('mypy', 'mypy-extensions', 'pathspec', 'pdoc', 'pip', 'pytest', 'pytest-xdist', 'ruff'),
-    *('uv', 'wheel'),
+    'uv',
 )
 OVERRIDDEN = ('tensorflow-hub',)  # the lock has a newer one than TFX admits
 LEFT_OUT = (*DEVELOPERS, *OVERRIDDEN)
@@ -34,9 +34,6 @@ setuptools.setup(
     ),
     install_requires=[line for line in LOCK if line.split('==')[0] not in LEFT_OUT],
     extras_require={
-        'tpu': ['tensorflow-tpu==2.16.2'],
-        'gcp': ['apache-beam[gcp]==2.60.0', 'google-cloud-storage'],
-        'kubeflow': ['kfp==2.5.0'],
         'dev': [
             *('gcp-storage-emulator', 'mypy>=2', 'pdoc>=16', 'pytest>=8', 'pytest-xdist'),
             *('ruff>=0.6', 'uv', 'wheel'),

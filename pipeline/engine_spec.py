@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
+from avmae_tf.training.origin import IMAGE
 from pipeline.checks import NEVER_CACHED
 from pipeline.config import PipelineConfig
 from pipeline.targets import VERTEX, KubeflowStep, RemoteStep, Target, VertexStep
 
 COMMAND = ('python', '-m', 'pipeline.step')
-IMAGE_VARIABLE = 'AVMAE_IMAGE'
 INVOCATION, ESCAPED = '{{$}}', '{{$.json_escape[1]}}'
 GCP_RESOURCES = 'gcp_resources'
 LAUNCHER_MODULE = 'google_cloud_pipeline_components.container.v1.custom_job.launcher'
@@ -34,7 +34,7 @@ def finish(job: Document, config: PipelineConfig, target: Target) -> Document:
         container = executor['container']
         has_tpu = isinstance(step, VertexStep) and step.tpu
         image = settings.tpu_image if has_tpu else settings.image
-        variables = {**settings.env, IMAGE_VARIABLE: image}
+        variables = {**settings.env, IMAGE: image}
         container |= {
             'image': image,
             'args': [*_own_args(name, step, config), *container['args']],

@@ -56,7 +56,7 @@ def inspect(
                                    spectrograms of clips drawn at random, always the same ones
     Model folder                   layers, parameters, tokens and FLOPs, classes, media
     Folder of a run, checkpoint    how far it is, what is stored; layers as of a model
-    SavedModel                     signatures, classes, warm-up requests, media
+    SavedModel                     signatures, classes, warm-up requests, media, origin
 
     FLOPs are counted analytically, a multiplication and an addition as two.
     """

@@ -112,7 +112,7 @@ def show_run(found: dict) -> None:
 
 
 def show_saved_model(found: dict) -> None:
-    """A SavedModel: size, media, labels, signatures."""
+    """A SavedModel: size, media, labels, origin, signatures."""
     signatures = Table('signature', '', 'name', 'dtype', 'shape', box=None, pad_edge=False)
     for name, sides in found['signatures'].items():
         for side, tensors in sides.items():
@@ -126,8 +126,14 @@ def show_saved_model(found: dict) -> None:
         f'warm-up   {f"{warmup} requests" if warmup else "none"}',
         *_media(found['media']),
         *_labels(found['labels']),
+        *_origin(found['origin']),
         signatures,
     )
+
+
+def _origin(origin: dict | None) -> list[str]:
+    known = [f'{name} {value}' for name, value in (origin or {}).items() if value]
+    return [f'made by   {", ".join(known)}'] if known else []
 
 
 def _shape(shape: list) -> str:

@@ -14,6 +14,7 @@ from avmae_tf.training.checkpoints import (
     load_model,
 )
 from avmae_tf.training.identity import read_saved_model
+from avmae_tf.training.origin import write_origin
 from avmae_tf.training.publish import appearing, clear_leftovers, is_complete, versions_in
 from avmae_tf.training.serving import RECORD_SIGNATURE, ServedClassifier
 from avmae_tf.training.warmup import write_warmup
@@ -36,6 +37,7 @@ def export_saved_model(model_folder: str, out: str, name: str = 'avmae') -> None
             tf.saved_model.save(served, temporary, signatures=served.functions)
             write_warmup(temporary, name)
             write_text(os.path.join(temporary, DESCRIPTION_FILE), description.to_json())
+            write_origin(temporary)
 
 
 def latest_version(folder: str) -> str:

@@ -15,6 +15,7 @@ from avmae_tf.training.checkpoints import (
 from avmae_tf.training.damage import reading
 from avmae_tf.training.export import DESCRIPTION_FILE, describe_served
 from avmae_tf.training.identity import read_saved_model
+from avmae_tf.training.origin import read_origin
 from avmae_tf.training.summary import summarise
 from avmae_tf.training.warmup import WARMUP_FILE
 
@@ -97,7 +98,7 @@ def _step(prefix: str | None, shapes) -> int:
 
 
 def inspect_saved_model(folder: str) -> dict:
-    """Signatures with shapes, classes by head, warm-up requests and media of a SavedModel."""
+    """Signatures with shapes, classes by head, warm-up requests, media, origin of a SavedModel."""
     graph = read_saved_model(folder).meta_graphs[0]
     signatures = {
         name: {
@@ -110,6 +111,7 @@ def inspect_saved_model(folder: str) -> dict:
     warmup = os.path.join(folder, WARMUP_FILE)
     ours = tf.io.gfile.exists(os.path.join(folder, DESCRIPTION_FILE))
     description = describe_served(folder) if ours else None
+    origin = read_origin(folder)
     return {
         'kind': 'saved_model',
         'folder': folder,
@@ -118,6 +120,7 @@ def inspect_saved_model(folder: str) -> dict:
         'labels': {h: list(names) for h, names in description.heads.items()} if ours else {},
         'warmup_requests': _num_records(warmup) if tf.io.gfile.exists(warmup) else 0,
         'media': description.media.model_dump(mode='json') if ours else None,
+        'origin': origin.model_dump(exclude={'format_version'}) if origin else None,
     }
 
 

@@ -1,10 +1,12 @@
 """What is read of the folders that training and export write."""
 
+import hashlib
 import os
 
 import pytest
 import tensorflow as tf
 
+import avmae_tf
 from avmae_tf.models.builders import build_classifier
 from avmae_tf.training import loop
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
@@ -16,6 +18,7 @@ from avmae_tf.training.inspection import (
     is_model,
     is_run,
 )
+from avmae_tf.training.origin import LOCK
 from avmae_tf.training.tasks import PretrainTask
 
 HEADS = {'noun': ('cup', 'knife', 'tap'), 'verb': ('cut', 'wash')}
@@ -51,6 +54,22 @@ def test_a_saved_model_has_signatures_classes_and_warm_up(model_folder, tmp_path
     assert served['outputs']['noun_scores'] == {'shape': [None, 3], 'dtype': 'float32'}
     assert found['signatures']['embed']['outputs']['embedding']['shape'] == [None, 64]
     assert found['warmup_requests'] == 3 and found['media']['frames_per_second'] == 8.0
+
+
+def test_a_saved_model_says_what_made_it(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv('AVMAE_IMAGE', 'registry.example/avmae:1')
+    monkeypatch.setenv('AVMAE_COMMIT', 'abc123-dirty')
+    out = str(tmp_path / 'served')
+    export_saved_model(model_folder, out)
+    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
+    assert inspect_saved_model(out)['origin'] == {
+        'image': 'registry.example/avmae:1',
+        'version': avmae_tf.__version__,
+        'commit': 'abc123-dirty',
+        'lock': lock,
+    }
+    os.unlink(os.path.join(out, 'assets.extra/origin.json'))  # as older versions export
+    assert inspect_saved_model(out)['origin'] is None
 
 
 def test_a_saved_model_of_others_has_what_it_has(tmp_path):
