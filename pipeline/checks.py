@@ -26,7 +26,7 @@ def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> No
         field = f'{where}.components.{name}'
         if name not in nodes:
             raise ValueError(f'{field}: no such component; there is {", ".join(nodes)}')
-        if 'cache' in step.model_fields_set and step.cache and name in NEVER_CACHED:
+        if step.cache and name in NEVER_CACHED:
             raise ValueError(f'{field}.cache: it has to look each time; leave it out')
         if getattr(step, 'gpu', None) and name not in COMPUTING:
             raise ValueError(f'{field}.gpu: only {", ".join(COMPUTING)} have use for a GPU')

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 from tfx.dsl.compiler import compiler
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.orchestration import pipeline_pb2
@@ -54,11 +55,11 @@ def compile_local(
 ) -> pipeline_pb2.Pipeline:
     """The graph for TFX's local runner."""
     beam = beam_args({**LOCAL_BEAM, **config.targets.local.beam})
-    pipeline = _checked(config, LOCAL, run_id, beam_pipeline_args=beam, **runner_settings)
+    pipeline = _checked(config, LOCAL, run_id, beam, **runner_settings)
     graph: pipeline_pb2.Pipeline = compiler.Compiler().compile(pipeline)
     for node in graph.nodes:
         name = node.pipeline_node.node_info.id
-        if name in NEVER_CACHED or not config.targets.local.step(name).cache:
+        if name in NEVER_CACHED or not config.targets.local.step(name).is_cached:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
     return graph
 
@@ -67,7 +68,7 @@ def compile_remote(config: PipelineConfig, target: Target) -> dict[str, Any]:
     """The graph as a PipelineJob for an engine."""
     settings = getattr(config.targets, target)
     beam = beam_args(settings.beam) if settings else []
-    pipeline = _checked(config, target, RUN_IDS[target], beam_pipeline_args=beam)
+    pipeline = _checked(config, target, RUN_IDS[target], beam)
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
             display_name=config.name,
@@ -80,9 +81,14 @@ def compile_remote(config: PipelineConfig, target: Target) -> dict[str, Any]:
     return engine_spec.finish(job, config, target)
 
 
-def _checked(config: PipelineConfig, target: Target, run_id: str, **settings: Any) -> Pipeline:
+def _checked(
+    config: PipelineConfig, target: Target, run_id: str, beam: list[str], **settings: Any
+) -> Pipeline:
     pipeline = build_pipeline(config, run_id, **settings)
     check_target(config, target, [node.id for node in pipeline.components])
+    for node in pipeline.components:
+        if isinstance(node, BaseBeamComponent):
+            node.with_beam_pipeline_args(beam)
     return pipeline
 
 

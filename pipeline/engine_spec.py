@@ -6,7 +6,7 @@ from typing import Any
 from avmae_tf.training.origin import IMAGE
 from pipeline.checks import NEVER_CACHED
 from pipeline.config import PipelineConfig
-from pipeline.targets import VERTEX, KubeflowStep, RemoteStep, Target, VertexStep
+from pipeline.targets import GPU_RESOURCE, VERTEX, KubeflowStep, RemoteStep, Target, VertexStep
 
 COMMAND = ('python', '-m', 'pipeline.step')
 INVOCATION, ESCAPED = '{{$}}', '{{$.json_escape[1]}}'
@@ -27,7 +27,7 @@ def finish(job: Document, config: PipelineConfig, target: Target) -> Document:
     _set_defaults(spec, config)
     for name, task in spec['root']['dag']['tasks'].items():
         step = settings.step(name)
-        task['cachingOptions'] = {'enableCache': step.cache and name not in NEVER_CACHED}
+        task['cachingOptions'] = {'enableCache': step.is_cached and name not in NEVER_CACHED}
         if step.retries:
             task['retryPolicy'] = {'maxRetryCount': step.retries, **BACKOFF}
         executor = spec['deploymentSpec']['executors'][f'{name}_executor']
@@ -115,7 +115,7 @@ def _resources(step: RemoteStep) -> Document:
     if step.memory_gb:
         found['memoryLimit'] = step.memory_gb
     if isinstance(step, KubeflowStep) and step.gpu:
-        found['accelerator'] = {'type': step.gpu_resource, 'count': str(step.gpu)}
+        found['accelerator'] = {'type': step.gpu_resource or GPU_RESOURCE, 'count': str(step.gpu)}
     if isinstance(step, VertexStep) and step.gpu:
         found['accelerator'] = {'type': step.gpu.kind, 'count': str(step.gpu.count)}
     return found

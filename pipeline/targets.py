@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from avmae_tf.config import Count, Positive, Spec
-from avmae_tf.config.recipes import merge
 
 Target = Literal['local', 'kubeflow', 'vertex']
 LOCAL, KUBEFLOW, VERTEX = 'local', 'kubeflow', 'vertex'
@@ -15,29 +14,35 @@ Text = Annotated[str, pydantic.Field(min_length=1)]
 Address = Annotated[str, pydantic.Field(pattern='^https?://')]
 Option = bool | int | float | str
 Retries = Annotated[int, pydantic.Field(ge=0, le=10)]
+NUM_RETRIES, GPU_RESOURCE = 2, 'nvidia.com/gpu'
 
 
 class Step(Spec):
-    """How a component runs, on every target."""
+    """How a component runs, on every target; None is as in `defaults`."""
 
-    cache: bool = True  # take its result from an earlier run that had the same inputs
+    cache: bool | None = None  # take its result from an earlier run that had the same inputs
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the cache may serve it: yes, unless it was said not to."""
+        return self.cache is not False
 
 
 class RemoteStep(Step):
-    """How a component runs on an engine; None leaves it to the engine."""
+    """How a component runs on an engine."""
 
-    cpu: Positive | None = None
+    cpu: Positive | None = None  # as the engine does it, if nothing is said
     memory_gb: Positive | None = None
-    retries: Retries = 2  # work goes on where it was
-    hours: Positive | None = None  # after these it fails
+    retries: Retries | None = None  # its work goes on where it was; NUM_RETRIES
+    hours: Positive | None = None  # after these it fails; never
 
 
 class KubeflowStep(RemoteStep):
     """How a component runs as a pod."""
 
     gpu: Count | None = None
-    gpu_resource: Text = 'nvidia.com/gpu'
-    node: dict[str, str] = pydantic.Field({})  # labels of the nodes that take it
+    gpu_resource: Text | None = None  # what the cluster calls a GPU; GPU_RESOURCE
+    node: dict[str, str] | None = None  # labels of the nodes that take it
 
 
 class Gpu(Spec):
@@ -164,5 +169,5 @@ def beam_args(options: dict[str, Option]) -> list[str]:
 
 
 def _merged(defaults: RemoteStep, step: RemoteStep | None) -> dict[str, Any]:
-    own = step.model_dump(exclude_unset=True) if step else {}
-    return merge(defaults.model_dump(exclude_unset=True), own)
+    own = step.model_dump(exclude_none=True) if step else {}
+    return {'retries': NUM_RETRIES, **defaults.model_dump(exclude_none=True), **own}

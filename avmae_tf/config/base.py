@@ -25,7 +25,7 @@ NotNegative = Annotated[float, pydantic.Field(ge=0.0)]
 Count = Annotated[int, pydantic.Field(ge=1)]
 
 
-NUM_NAMED = 8  # fields that a message names
+NUM_NAMED = 10  # fields that a message names
 UNKNOWN_FIELD = 'unknown_field'
 
 

@@ -18,7 +18,9 @@ def serving(exported, tmp_path, monkeypatch) -> Path:
         folder = tmp_path / name
         (folder / 'assets.extra').mkdir(parents=True)
         shutil.copy(f'{exported[1]}/assets.extra/model.json', folder / 'assets.extra')
-        shutil.copy(f'{exported[1]}/saved_model.pb', folder)
+        for file in ('saved_model.pb', 'variables/variables.index'):
+            (folder / file).parent.mkdir(exist_ok=True)
+            shutil.copy(f'{exported[1]}/{file}', folder / file)
         (folder / 'id').write_text(name)
     return tmp_path / 'serving'
 

@@ -4,21 +4,22 @@ import json
 
 import pytest
 
+from components.run_parameters.component import EVAL_CONFIG, resolve
 from pipeline.config import PipelineConfig
 from pipeline.pipeline import build_pipeline
 
 TEN_SECONDS = {'video': {'frames_per_second': 1.6}, 'audio': {'seconds': 10.0}}
 
 
-def build(dataset, finetune=None, gate=None):
-    settings = {
+def settings(dataset, finetune=None, gate=None) -> PipelineConfig:
+    fields = {
         'root': '/nowhere',
         'data': {'videos': '/clips', 'dataset': dataset},
         'start': {'pretrain': 'demo'},
         'finetune': {'recipe': 'demo', **(finetune or {})},
         'gate': gate or {},
     }
-    return build_pipeline(PipelineConfig.model_validate(settings), 'run')
+    return PipelineConfig.model_validate(fields)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,12 @@ def build(dataset, finetune=None, gate=None):
     ],
 )
 def test_the_evaluator_is_asked_for_the_metrics_of_the_heads(dataset, finetune, names):
-    (evaluator,) = (c for c in build(dataset, finetune).components if c.id == 'Evaluator')
-    specs = json.loads(evaluator.exec_properties['eval_config'])['metrics_specs']
+    config = resolve(settings(dataset, finetune).settings)[EVAL_CONFIG]
+    specs = json.loads(config)['metrics_specs']
     metrics = [json.loads(m['config'])['name'] for spec in specs for m in spec['metrics']]
     assert metrics == names.split()
 
 
 def test_a_gate_on_a_metric_that_there_is_not_is_refused_at_once():
     with pytest.raises(ValueError, match=r"gate.min_top1 bounds the metric 'top1'"):
-        build('epic-kitchens', gate={'min_top1': 0.5})
+        build_pipeline(settings('epic-kitchens', gate={'min_top1': 0.5}), 'run')
