@@ -17,12 +17,12 @@ from pipeline import engine_spec
 from pipeline.checks import NEVER_CACHED, check_target
 from pipeline.config import PipelineConfig
 from pipeline.pipeline import build_pipeline
-from pipeline.targets import KUBEFLOW, LOCAL, VERTEX, Target, beam_args
+from pipeline.targets import KUBEFLOW, LOCAL, VERTEX, Option, Target, beam_args
 
 FILES = {LOCAL: 'local.json', KUBEFLOW: 'kubeflow.yaml', VERTEX: 'vertex.json'}
 # What the engine puts in the place of a parameter: the id that its client gets for the run.
 RUN_IDS = {KUBEFLOW: '{{$.pipeline_job_uuid}}', VERTEX: '{{$.pipeline_job_name}}'}
-LOCAL_BEAM = {
+LOCAL_BEAM: dict[str, Option] = {
     'direct_running_mode': 'multi_threading',
     'direct_num_workers': 0,  # as many as there are cores
 }

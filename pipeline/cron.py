@@ -5,7 +5,9 @@ import zoneinfo
 
 _MONTHS = 'JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC'.split()
 _DAYS = 'SUN MON TUE WED THU FRI SAT'.split()
-_FIELDS = (  # name, its first number, the last one, names that stand for numbers
+_FIELDS: tuple[
+    tuple[str, int, int, list[str]], ...
+] = (  # name, its first number, the last one, names that stand for numbers
     ('minute', 0, 59, []),
     ('hour', 0, 23, []),
     ('day of the month', 1, 31, []),
@@ -23,9 +25,9 @@ def check_cron(cron: str) -> str:
     """
     texts = cron.upper().split()
     if len(texts) != len(_FIELDS):
-        names = ', '.join(name for name, *_ in _FIELDS)
+        fields = ', '.join(field[0] for field in _FIELDS)
         raise ValueError(
-            f"cron: must have {len(_FIELDS)} fields ({names}), as in '0 3 * * 1', got {cron!r}"
+            f"cron: must have {len(_FIELDS)} fields ({fields}), as in '0 3 * * 1', got {cron!r}"
         )
     for text, (name, first, last, names) in zip(texts, _FIELDS, strict=True):
         for part in text.split(','):

@@ -1,16 +1,12 @@
 """Kubeflow Pipelines 2 as an engine, through its own client."""
 
 import contextlib
-import io
-import json
-import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from avmae_tf.console import Failed
-from avmae_tf.storage import open_text, write_text
+from avmae_tf.storage import write_text
 from pipeline.compiler import FILES, compile_text
 from pipeline.config import PipelineConfig
 from pipeline.engines import (
@@ -18,18 +14,15 @@ from pipeline.engines import (
     NO_RUN,
     NO_SCHEDULE,
     PENDING,
-    TIMEOUT_SECONDS,
     Engine,
     Run,
     Schedule,
     Task,
-    Unreachable,
     new_name,
 )
+from pipeline.kubeflow_client import HOST, asking, connect
 from pipeline.targets import KUBEFLOW
 
-HOST = 'targets.kubeflow.host'
-TOKEN_VARIABLE = 'KF_PIPELINES_SA_TOKEN_PATH'  # kfp's own: a file with a token, read each time
 MAX_SCHEDULES = 100
 
 
@@ -47,8 +40,8 @@ class Kubeflow(Engine):
         if not settings.host:
             raise ValueError(f'{HOST}: is missing; give the address that the API answers at')
         self.settings, self.host = settings, settings.host.rstrip('/')
-        with self._asking():
-            self.client = _client(self.host, settings.namespace)
+        with asking(self.host):
+            self.client = connect(self.host, settings.namespace)
             namespace = self.client.get_user_namespace()
             if not namespace and self.client.get_kfp_healthz().multi_user:
                 raise ValueError(
@@ -57,17 +50,17 @@ class Kubeflow(Engine):
                 )
 
     def submit(self, parameters: Mapping[str, str]) -> Run:
-        with self._job(parameters) as job, self._asking():
+        with self._job(parameters) as job, asking(self.host):
             return self._run(self.client.run_pipeline(job_name=new_name(self.config), **job))
 
     def run(self, run_id: str) -> Run:
-        with self._asking(NO_RUN.format(run_id, self.host)):
+        with asking(self.host, NO_RUN.format(run_id, self.host)):
             return self._run(self.client.get_run(run_id))
 
     def runs(self, limit: int) -> list[Run]:
         if not (experiment := self._experiment()):
             return []
-        with self._asking():
+        with asking(self.host):
             found = self.client.list_runs(
                 experiment_id=experiment, page_size=limit, sort_by='created_at desc'
             )
@@ -81,7 +74,7 @@ class Kubeflow(Engine):
                 "timezone: Kubeflow's schedules are in that of its controller (UTC, unless its "
                 'CRON_SCHEDULE_TIMEZONE says another); leave it out'
             )
-        with self._job(parameters) as job, self._asking():
+        with self._job(parameters) as job, asking(self.host):
             return _schedule(
                 self.client.create_recurring_run(
                     job_name=self.config.name,
@@ -95,7 +88,7 @@ class Kubeflow(Engine):
     def schedules(self) -> list[Schedule]:
         if not (experiment := self._experiment()):
             return []
-        with self._asking():
+        with asking(self.host):
             found = self.client.list_recurring_runs(
                 experiment_id=experiment, page_size=MAX_SCHEDULES
             )
@@ -111,7 +104,7 @@ class Kubeflow(Engine):
         self._change(self.client.delete_recurring_run, schedule_id)
 
     def _change(self, change: Any, schedule_id: str) -> None:
-        with self._asking(NO_SCHEDULE.format(schedule_id, self.host)):
+        with asking(self.host, NO_SCHEDULE.format(schedule_id, self.host)):
             change(schedule_id)
 
     @contextlib.contextmanager
@@ -121,7 +114,7 @@ class Kubeflow(Engine):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, FILES[KUBEFLOW])
             write_text(path, text)
-            with self._asking():
+            with asking(self.host):
                 experiment = self.client.create_experiment(
                     self.settings.experiment, namespace=self.settings.namespace
                 )
@@ -135,7 +128,7 @@ class Kubeflow(Engine):
 
     def _experiment(self) -> str:
         """Id of the experiment; '' before its first run."""
-        with self._asking():
+        with asking(self.host):
             try:
                 found = self.client.get_experiment(
                     experiment_name=self.settings.experiment, namespace=self.settings.namespace
@@ -162,64 +155,6 @@ class Kubeflow(Engine):
             ),
         )
 
-    @contextlib.contextmanager
-    def _asking(self, unknown: str | None = None) -> Iterator[None]:
-        """Questions to the client; its errors in one line. `unknown` is what a 404 means."""
-        import kfp_server_api
-        import urllib3
-
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints addresses
-                yield
-        except kfp_server_api.ApiException as error:
-            said = _said(error)
-            if error.status == 404 and unknown:
-                raise ValueError(unknown) from None
-            if error.status in (401, 403):
-                raise Failed(
-                    f'{self.host} does not let you in ({error.status}: {said}); put a token into '
-                    f'a file and name it in {TOKEN_VARIABLE}'
-                ) from error
-            if error.status == 400:
-                raise ValueError(f'targets.kubeflow: the pipeline is refused: {said}') from error
-            kind = Failed if error.status in (404, 409, 501) else Unreachable
-            raise kind(f'{HOST}: {self.host} answers {error.status or "badly"}: {said}') from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            reason = getattr(error, 'reason', None) or error
-            text = ' '.join(str(reason).split()).rpartition('>: ')[2]
-            raise Unreachable(f'{HOST}: {self.host} cannot be reached ({text})') from error
-
-
-def _client(host: str, namespace: str | None) -> Any:
-    import kfp
-    from kfp.client import set_volume_credentials
-
-    logging.getLogger('urllib3').setLevel(logging.ERROR)  # it tells of each attempt
-
-    class Client(kfp.Client):  # type: ignore[misc]
-        def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-            """Asked once; kfp asks for half a minute, and logs why."""
-            return self._healthz_api.get_healthz(_request_timeout=TIMEOUT_SECONDS)
-
-    credentials = None
-    if path := os.environ.get(TOKEN_VARIABLE):
-        open_text(path).close()  # says its name where it is not there
-        credentials = set_volume_credentials.ServiceAccountTokenVolumeCredentials()
-    client = Client(
-        host=host,
-        namespace=namespace or 'kubeflow',  # its word for none
-        credentials=credentials,
-        ssl_ca_cert=os.environ.get('SSL_CERT_FILE'),
-    )
-    rest = client._run_api.api_client.rest_client  # of all its parts
-    ask = rest.request
-
-    def ask_in_time(*args: Any, **kwargs: Any) -> Any:
-        return ask(*args, **{**kwargs, '_request_timeout': TIMEOUT_SECONDS})
-
-    rest.request = ask_in_time  # kfp itself waits for ever
-    return client
-
 
 def _schedule(found: Any) -> Schedule:
     seconds, _, cron = found.trigger.cron_schedule.cron.partition(' ')
@@ -238,13 +173,3 @@ def _state(state: str | None) -> str:
 
 def _message(status: Any) -> str:
     return ' '.join(((status and status.message) or '').split())
-
-
-def _said(error: Any) -> str:
-    """What a server says of an error, in one line."""
-    body = error.body.decode(errors='replace') if isinstance(error.body, bytes) else error.body
-    try:
-        body = json.loads(body)['message']
-    except (TypeError, ValueError, KeyError):  # a proxy in between, and its page
-        body = error.reason
-    return ' '.join(str(body).split())

@@ -1,17 +1,20 @@
 """Where a pipeline runs, and on what: the part of its file that does not change what is learned."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 
 from avmae_tf.config import Count, Positive, Spec
 
 Target = Literal['local', 'kubeflow', 'vertex']
-LOCAL, KUBEFLOW, VERTEX = 'local', 'kubeflow', 'vertex'
+LOCAL: Final = 'local'
+KUBEFLOW: Final = 'kubeflow'
+VERTEX: Final = 'vertex'
 TARGETS: tuple[Target, ...] = (LOCAL, KUBEFLOW, VERTEX)
 
 Text = Annotated[str, pydantic.Field(min_length=1)]
 Address = Annotated[str, pydantic.Field(pattern='^https?://')]
+HostAndPort = Annotated[str, pydantic.Field(pattern='^[^/]+$')]
 Option = bool | int | float | str
 Retries = Annotated[int, pydantic.Field(ge=0, le=10)]
 NUM_RETRIES, GPU_RESOURCE = 2, 'nvidia.com/gpu'
@@ -124,7 +127,7 @@ class VertexTarget(Spec):
     region: Text
     service_account: Text | None = None
     network: Text | None = None
-    endpoint: Text | None = None  # host:port of the API, if it is not the region's own
+    endpoint: HostAndPort | None = None  # of the API, if it is not the region's own
     labels: dict[str, str] = pydantic.Field({})
     env: dict[str, str] = pydantic.Field({})
     beam: dict[str, Option] = pydantic.Field({})

@@ -59,7 +59,7 @@ def follow(sent: Sent) -> Outcome:
     config = sent.engine.config
     try:
         run = wait(sent.engine, sent.run.id, console.say)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Failed):  # stopped, or the engine cannot be asked any more
         console.say(f'the run goes on; see {sent.run.address}')
         raise
     outcome = outcome_of(config, run)

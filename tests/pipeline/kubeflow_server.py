@@ -54,11 +54,12 @@ class KubeflowServer:
             and the tasks' states and errors by name.
         at_success: Is called with the id of a run whose last state is SUCCEEDED, once it is seen.
         token: What a client has to bring, '' for nothing.
+        login: Whether everything is answered with the page of a login, as some proxies do.
         outage: So many questions are answered with 503.
     """
 
     def __init__(self, *, multi_user: bool = False, token: str = ''):
-        self.multi_user, self.token, self.outage = multi_user, token, 0
+        self.multi_user, self.token, self.login, self.outage = multi_user, token, False, 0
         self.states: list[tuple[str, dict[str, tuple[str, str]]]] = [('SUCCEEDED', {})]
         self.at_success: Callable[[str], object] = lambda run: None
         self.runs, self.recurring, self.experiments = {}, {}, {}
@@ -187,9 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             status, why = refused.args
             found = {'error': why, 'code': CODES.get(status, 14), 'message': why, 'details': []}
-        content = json.dumps(found).encode()
+        kind, content = 'application/json', json.dumps(found).encode()
+        if api.login:
+            status, kind, content = 200, 'text/html', b'<html>Log in'
         self.send_response(status)
-        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Type', kind)
         self.send_header('Content-Length', str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -105,8 +105,7 @@ class World:
 
 
 @pytest.fixture
-def kubeflow(tmp_path, here, monkeypatch):
-    monkeypatch.setenv('HOME', str(tmp_path))
+def kubeflow(tmp_path, here):
     root = tmp_path / 'root'
     with KubeflowServer(multi_user=True) as server:
         path = tmp_path / 'pipeline.yaml'
@@ -284,6 +283,22 @@ def test_waiting_outlasts_an_outage_and_not_all_of_them(world, monkeypatch):
         engines.wait(engine, run.id, said.append, 0.0)
 
 
+def test_a_run_that_cannot_be_watched_any_more_goes_on(world, monkeypatch):
+    monkeypatch.setattr(engines, 'PATIENCE', 1)
+    world.server.states = [RUNNING]
+    engine_run = type(engines.engine_for(world.config, world.target)).run
+
+    def run(engine, run_id):
+        found = engine_run(engine, run_id)
+        world.server.outage = 1  # after the first look
+        return found
+
+    monkeypatch.setattr(engine_run.__module__ + f'.{world.target.capitalize()}.run', run)
+    done = world('run')
+    assert done.returncode == 1 and 'no healthy upstream' in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-2].startswith('the run goes on; see ')
+
+
 def test_runs_and_one_of_them_are_shown(world):
     assert world('status').stderr == 'no run yet\n'
     world('submit')
@@ -407,6 +422,17 @@ def test_kubeflow_lets_in_who_brings_the_token(kubeflow, monkeypatch):
     token.write_text('secret')
     monkeypatch.setenv('KF_PIPELINES_SA_TOKEN_PATH', str(token))
     assert kubeflow('status').returncode == 0
+    token.unlink()
+    refused(kubeflow('status'), 2, f'{token}: No such file')
+
+
+@pytest.mark.parametrize('namespace', ['    namespace: team\n', ''])
+def test_the_page_of_a_login_is_no_answer(kubeflow, namespace):
+    text = kubeflow.path.read_text()
+    kubeflow.path.write_text(text.replace('    namespace: team\n', namespace))
+    kubeflow.server.login = True
+    for verb in ('submit', 'status'):
+        refused(kubeflow(verb), 1, 'answers with a page', 'KF_PIPELINES_SA_TOKEN_PATH')
 
 
 def test_kubeflow_with_several_users_needs_to_know_whose_runs_they_are(kubeflow):
