@@ -23,7 +23,8 @@ SET = re.compile(r'--set ([a-z_]+(?:\.[a-z_]+)*)=')
 SETTING = re.compile(r'(?<![\w./])((?:data|start|finetune|gate|run)(?:\.[a-z][a-z_0-9]*)+)')
 FILE_SUFFIXES = ('.py', '.json', '.md', '.sh', '.yaml', '.csv')
 OTHER_PROGRAMS = re.compile(
-    r'\b(saved_model_cli|tensorboard|python|docker|pip|uv|curl|git|ruff|tensorflow_model_server)\b'
+    r'\b(saved_model_cli|tensorboard|python|docker|pip|uv|curl|git|ruff|tensorflow_model_server|'
+    r'gcloud|kubectl|helm|rclone|aws|tb-gcp-uploader)\b'
 )
 
 
@@ -44,6 +45,7 @@ OPTIONS = {
     for parameter in command.params
     for option in (*parameter.opts, *parameter.secondary_opts)
 } | {'--help', '--region'}  # the latter one of Beam, of a runner that needs it
+OPTIONS |= {'--always', '--dirty', '--abbrev', '--logdir'}  # of git, of TensorBoard
 OPTIONS |= {'--node', '--run', '--hours', '--notify'}  # of the entry point of containers
 OPTIONS |= {'--type', '--payload', '--project', '--location'}  # of the launcher of CustomJobs
 
