@@ -72,6 +72,7 @@ def convert(
     limits: ClipLimits | dict = ClipLimits(),
     num_shards: int | None = None,
     record_format: str = 'example',
+    earlier: str | None = None,
     runner: str | None = None,
     beam_options: Sequence[str] = (),
     planned: Callable[[ManifestReport], None] = silent,
@@ -91,8 +92,9 @@ def convert(
         media: What a record keeps of a clip: frames a second, pixels of the shorter side.
         allow_outside: Annotations may name files that are not below `videos`.
         limits: Seconds, CPU seconds and MB that decoding a clip may take.
-        num_shards: Of the largest split; about 256 MB each if None.
+        num_shards: Of the largest split; up to 256 MB each if None.
         record_format: 'example', or 'dmvr' for tf.train.SequenceExample.
+        earlier: Folder of records of the same settings: what has not changed is taken over.
         runner: Beam's, with `beam_options`; threads of this machine if None.
         planned: Called once with what there is to convert, before the work.
 
@@ -100,12 +102,15 @@ def convert(
         How many clips there are by split, and which were set aside and noted, with reasons.
 
     Raises:
-        ValueError: annotations cannot be read, `out` holds other records, or no clip is usable.
+        ValueError: annotations cannot be read, `out` holds other records, `earlier` those of other
+            settings, or no clip is usable.
     """
-    from beam_jobs.convert import convert as convert_manifest
+    from beam_jobs.convert import carry_out
     from beam_jobs.datasets import build_manifest
+    from beam_jobs.jobs import check_like
     from beam_jobs.manifest_report import report_of
     from beam_jobs.runners import pipeline_maker
+    from beam_jobs.shards import plan_job
 
     make_pipeline = pipeline_maker(runner, beam_options)
     media = MediaSpec.model_validate(media)
@@ -118,13 +123,19 @@ def convert(
         allow_outside=allow_outside,
     )
     planned(report_of(manifest))
-    return convert_manifest(
+    job = plan_job(
         manifest,
-        out,
         media,
         num_shards=num_shards,
         record_format=record_format,
         limits=ClipLimits.model_validate(limits),
+    )
+    if earlier:
+        check_like(earlier, job)
+    return carry_out(
+        job,
+        out,
+        earlier=[earlier] if earlier else [],
         make_pipeline=make_pipeline,
         progress=progress,
     )

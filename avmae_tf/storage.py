@@ -227,6 +227,16 @@ def move_into(source: str, target: str) -> None:
     tf.io.gfile.rmtree(source)
 
 
+def link(source: str, target: str) -> None:
+    """Makes `target` a second name of a file that nobody changes, or else a copy of it."""
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a bucket
+        import tensorflow as tf
+
+        tf.io.gfile.copy(source, target)
+
+
 def link_into(source: str, target: str) -> None:
     """Puts the files of the folder `source` into `target`, without a second copy on one disk."""
     import tensorflow as tf
@@ -235,7 +245,4 @@ def link_into(source: str, target: str) -> None:
         there = os.path.join(target, os.path.relpath(folder, source))
         tf.io.gfile.makedirs(there)
         for name in names:
-            try:
-                os.link(os.path.join(folder, name), os.path.join(there, name))
-            except OSError:  # another disk, or a bucket
-                tf.io.gfile.copy(os.path.join(folder, name), os.path.join(there, name))
+            link(os.path.join(folder, name), os.path.join(there, name))

@@ -14,7 +14,8 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -36,13 +37,14 @@ from beam_jobs.shards import (
     SET_ASIDE_FIELDS,
     WORK,
     Job,
+    Planned,
     ShardPlan,
-    job_of,
-    plan_shards,
+    plan_job,
     read_report,
     write_tasks,
 )
 from beam_jobs.summary import NOTED_FILE, NUM_NAMED, SET_ASIDE_FILE, Summary
+from beam_jobs.takeover import EarlierJobs
 from beam_jobs.video_to_records import VideoToRecords
 
 MANIFEST_REPORT_FILE = 'plan.json'
@@ -51,7 +53,6 @@ POLL_SECONDS, REMOTE_POLL_SECONDS = 0.2, 5.0
 Progress = Callable[[int, int], None]  # clips done, clips in all
 
 
-@holds('out')
 def convert(
     manifest: Manifest,
     out: str,
@@ -60,28 +61,49 @@ def convert(
     num_shards: int | None = None,
     record_format: str = EXAMPLE,
     limits: ClipLimits = ClipLimits(),
+    **settings: Any,
+) -> Summary:
+    """Plans a job and carries it out, with more `settings` of `carry_out`."""
+    planned = plan_job(
+        manifest, media, num_shards=num_shards, record_format=record_format, limits=limits
+    )
+    return carry_out(planned, out, **settings)
+
+
+@holds('out')
+def carry_out(
+    planned: Planned,
+    out: str,
+    *,
+    earlier: Iterable[str] = (),
     make_pipeline: Callable[[], beam.Pipeline] = local_pipeline,
     progress: Progress = lambda done, total: None,
 ) -> Summary:
     """Converts the clips of a manifest to records in `out`, or what is still missing of them.
 
+    Args:
+        planned: What to convert.
+        out: Folder for the records.
+        earlier: Folders of earlier jobs; what they hold of the same clips is taken over.
+        make_pipeline: Makes Beam's pipeline.
+        progress: Is called while it runs.
+
     Raises:
         Held: another process works in `out`.
         ValueError: `out` holds the records of another job or is a file, or no clip could be used.
     """
-    plans = plan_shards(manifest, num_shards)
-    job = job_of(manifest, media, record_format, limits)
-    claimed = claim(out, describe_job(job, plans), manifest)
+    description = describe_job(planned)
+    claimed = claim(out, description, planned.manifest)
     if summary := done(out):
-        progress(summary.clips + summary.num_set_aside, len(manifest.rows))
+        progress(summary.clips + summary.num_set_aside, len(planned.manifest.rows))
         return summary
-    job = dataclasses.replace(job, fingerprint=claimed.fingerprint)
+    job = dataclasses.replace(planned.job, fingerprint=claimed.fingerprint)
     _clear(os.path.join(out, WORK))
-    write_text(os.path.join(out, MANIFEST_REPORT_FILE), report_of(manifest).to_json())
-    tasks = write_tasks(out, plans, job)
-    with _watched(out, plans, progress), make_pipeline() as pipeline:
+    write_text(os.path.join(out, MANIFEST_REPORT_FILE), report_of(planned.manifest).to_json())
+    tasks = write_tasks(out, planned, EarlierJobs(earlier, description).find)
+    with _watched(out, planned.shards, progress), make_pipeline() as pipeline:
         _ = pipeline | beam.Create(tasks) | VideoToRecords(out, job)
-    return _conclude(out, plans, job)
+    return _conclude(out, planned.shards, job)
 
 
 def _clear(work: str) -> None:
@@ -93,7 +115,7 @@ def _clear(work: str) -> None:
 class _watched:
     """Calls `progress` while the job runs: by clip in this process, by shard elsewhere."""
 
-    def __init__(self, out: str, plans: list[ShardPlan], progress: Progress) -> None:
+    def __init__(self, out: str, plans: Sequence[ShardPlan], progress: Progress) -> None:
         self.out, self.plans, self.progress = out, plans, progress
         self.total = sum(len(plan.rows) for plan in plans)
         self.stop = threading.Event()
@@ -134,10 +156,11 @@ def _table(path: str, fields: tuple[str, ...]) -> Iterator[csv.DictWriter]:
         yield table
 
 
-def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
+def _conclude(out: str, plans: Sequence[ShardPlan], job: Job) -> Summary:
     """Puts the reports of all shards together; writes `dataset.json` last."""
     splits: dict[str, list[Shard]] = collections.defaultdict(list)
     first: list[dict] = []
+    taken_over = 0
     contents = [job.media.to_json(), json.dumps(job.heads)]
     reasons: collections.Counter[str] = collections.Counter()
     notes: collections.Counter[str] = collections.Counter()
@@ -157,6 +180,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
                 )
             )
             contents.append(f'{report.path} {report.digest}')
+            taken_over += report.num_taken_over
             set_aside.writerows(report.set_aside)
             noted.writerows(report.noted)
             reasons.update(row['reason'] for row in report.set_aside)
@@ -169,6 +193,7 @@ def _conclude(out: str, plans: list[ShardPlan], job: Job) -> Summary:
         reasons=_most_first(reasons),
         splits=counts,
         notes=_most_first(notes),
+        taken_over=taken_over,
     )
     write_text(os.path.join(out, REPORT_FILE), summary.to_json())
     if not summary.clips:

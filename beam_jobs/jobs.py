@@ -14,7 +14,7 @@ from avmae_tf.data.dataset import check_sizes, load_dataset
 from avmae_tf.storage import check_folder, exists, read_settings, short_hash, write_text
 from avmae_tf.versions import CONVERSION_VERSION
 from beam_jobs.manifests import Manifest
-from beam_jobs.shards import Job, ShardPlan
+from beam_jobs.shards import DIVISION, Planned
 from beam_jobs.summary import Summary, read_summary
 
 _MEDIA_OF_VERSION_1 = 'frames_per_second jpeg_quality min_seconds required shorter_side_px'.split()
@@ -27,20 +27,34 @@ class JobDescription(Description):
     fingerprint: str  # what the shards of this folder call their job
     shards: tuple[str, ...]
     conversion_version: int = 1
+    division: int = 1
     manifest: str | None = None  # version 1 has these three in its fingerprint alone
     media: MediaSpec | None = None
     record_format: str | None = None
 
     def is_of(self, other: 'JobDescription', manifest: Manifest) -> bool:
         """Whether it is the same job as `other`, that of `manifest`, whatever version wrote it."""
-        for name in ('shards', 'conversion_version'):
-            if getattr(self, name) != getattr(other, name):
-                return False
+        if self.conversion_version != other.conversion_version:
+            return False
+        if self.division == other.division and self.shards != other.shards:
+            return False
         if self.media is None:
             return self.fingerprint in other._fingerprints_of_version_1(manifest)
         return (self.manifest, self.media, self.record_format) == (
             *(other.manifest, other.media, other.record_format),
         )
+
+    def is_like(self, other: 'JobDescription') -> bool:
+        """Whether both make the same record of the same clip, and divide clips in the same way."""
+        names = ('conversion_version', 'division', 'media', 'record_format')
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    @property
+    def settings(self) -> str:
+        """A hash that jobs share which are alike."""
+        media = self.media and self.media.to_json()
+        text = f'{self.conversion_version}\n{self.division}\n{media}\n{self.record_format}'
+        return short_hash([text.encode()])
 
     def _fingerprints_of_version_1(self, manifest: Manifest) -> set[str]:
         """What version 1 called this job; its first commits named files with their folder."""
@@ -59,12 +73,14 @@ class JobDescription(Description):
         }
 
 
-def describe_job(job: Job, plans: Iterable[ShardPlan]) -> JobDescription:
+def describe_job(planned: Planned) -> JobDescription:
     """The description of a job that starts now."""
+    job = planned.job
     return JobDescription(
         fingerprint=job.fingerprint,
-        shards=tuple(plan.path for plan in plans),
+        shards=tuple(plan.path for plan in planned.shards),
         conversion_version=CONVERSION_VERSION,
+        division=DIVISION,
         manifest=job.manifest,
         media=job.media,
         record_format=job.record_format,
@@ -83,6 +99,18 @@ def job_in(folder: str) -> JobDescription | None:
     return read_settings(path, JobDescription, 'give another folder, or delete this one')
 
 
+def check_like(folder: str, planned: Planned) -> None:
+    """Raises ValueError where nothing of `folder` could be taken over by a job."""
+    found = job_in(folder)
+    if found is None:
+        raise ValueError(f'{folder}: no records of `avmae convert` here (no {JOB_FILE})')
+    if not found.is_like(describe_job(planned)):
+        raise ValueError(
+            f'{folder}: holds records of other settings, or of another version of the conversion, '
+            'of which nothing can be taken over; leave --earlier out'
+        )
+
+
 def claim(out: str, job: JobDescription, manifest: Manifest) -> JobDescription:
     """Makes `out` the folder of a job, or finds that it is; returns the description there.
 
@@ -94,7 +122,7 @@ def claim(out: str, job: JobDescription, manifest: Manifest) -> JobDescription:
     if before is None:
         write_text(os.path.join(out, JOB_FILE), job.to_json())
         return job
-    if not before.is_of(job, manifest):
+    if not _serves(out, before, job, manifest):
         raise ValueError(
             f'{out}: holds records of other videos, annotations or settings, or of another '
             'version of the conversion; give another folder, or delete this one'
@@ -108,8 +136,13 @@ def folders_of(job: JobDescription, manifest: Manifest, folders: Iterable[str]) 
         found = None
         with contextlib.suppress(ValueError):  # damaged, and left alone
             found = job_in(folder)
-        if found and found.is_of(job, manifest):
+        if found and _serves(folder, found, job, manifest):
             yield folder
+
+
+def _serves(folder: str, found: JobDescription, job: JobDescription, manifest: Manifest) -> bool:
+    """Whether what is in a folder is of `job`; if it is divided otherwise, it must be done."""
+    return found.is_of(job, manifest) and (found.division == job.division or bool(done(folder)))
 
 
 def done(folder: str) -> Summary | None:

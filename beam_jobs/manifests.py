@@ -10,6 +10,7 @@ whatever an older version left there.
 import csv
 import dataclasses
 import functools
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,26 +90,11 @@ class Manifest:
         """Classes of all heads together."""
         return sum(map(len, self.heads.values()))
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of all but the folder: another one where a video was written again."""
-        return self._hash(_FIELDS)
-
-    @property
-    def provenance(self) -> str:
-        """A hash that copies share, whose files have other times."""
-        return self._hash(tuple(name for name in _FIELDS if name != 'modified_ns'))
-
-    def _hash(self, fields: tuple[str, ...]) -> str:
-        lines = map(csv.writer(_Echo()).writerow, row_lines(self.rows, self.heads, fields))
-        return short_hash(map(to_bytes, (json.dumps(self.heads), *lines)))
-
-
-class _Echo:
-    """A file for csv.writer, whose `writerow` then returns the line."""
-
-    def write(self, text: str) -> str:
-        return text
+        lines = text_lines(self.rows, self.heads)
+        return short_hash(itertools.chain([json.dumps(self.heads).encode()], lines))
 
 
 _FIELDS = (
@@ -124,6 +110,20 @@ def row_lines(
     for row in rows:
         labels = [LABEL_SEPARATOR.join(row.labels.get(head, ())) for head in heads]
         yield [*(getattr(row, name) for name in fields), *labels]
+
+
+class _Echo:
+    """A file for csv.writer, whose `writerow` then returns the line."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def text_lines(
+    rows: Iterable[Row], heads: Iterable[str], fields: tuple[str, ...] = _FIELDS
+) -> Iterator[bytes]:
+    """The lines of `row_lines` as a file has them, to hash."""
+    return map(to_bytes, map(csv.writer(_Echo()).writerow, row_lines(rows, heads, fields)))
 
 
 def rows_of(lines: Iterable[str], heads: Iterable[str]) -> Iterator[Row]:

@@ -20,6 +20,17 @@ def local_pipeline(options: Sequence[str] = ()) -> beam.Pipeline:
     return beam.Pipeline(options=PipelineOptions([*local, *options]))
 
 
+def check_options(options: Sequence[str]) -> None:
+    """Raises ValueError at an option that Beam does not know."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for group in PipelineOptions.__subclasses__():
+        if group.__module__.startswith('apache_beam.'):
+            group._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args([*options])
+    if unknown:
+        raise ValueError(f'{unknown[0]}: no option of Apache Beam')
+
+
 def pipeline_maker(runner: str | None, options: Sequence[str] = ()) -> Callable[[], beam.Pipeline]:
     """What makes a pipeline on `runner`, or on this machine if None, with options such as
     `--region=europe-west4`.
@@ -27,16 +38,11 @@ def pipeline_maker(runner: str | None, options: Sequence[str] = ()) -> Callable[
     Raises:
         ValueError: Beam knows no such option.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for group in PipelineOptions.__subclasses__():
-        if group.__module__.startswith('apache_beam.'):
-            group._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args([*options])
-    if unknown:
-        raise ValueError(
-            f'{unknown[0]}: no option of Apache Beam; what follows -- must be options such as '
-            '--direct_num_workers=4'
-        )
+    try:
+        check_options(options)
+    except ValueError as error:
+        example = 'what follows -- must be options such as --direct_num_workers=4'
+        raise ValueError(f'{error}; {example}') from None
     if runner is None:
         return lambda: local_pipeline(options)
     return lambda: beam.Pipeline(options=PipelineOptions([f'--runner={runner}', *options]))

@@ -28,6 +28,7 @@ class Counts(Description):
     splits: dict[str, int]
     notes: dict[str, int]
     set_aside: dict[str, int]
+    taken_over: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +40,13 @@ class Summary:
     reasons: dict[str, int]  # clips set aside
     splits: dict[str, int]  # clips
     notes: dict[str, int]  # status -> clips
+    taken_over: int = 0  # of the clips: records of an earlier job
 
     def describe(self, out: str) -> list[str]:
         """What was not as it should be, a line each; nothing where all was well."""
         lines = []
+        if self.taken_over:
+            lines.append(f'{self.taken_over} of {self.clips} clips as an earlier job left them')
         if self.reasons:
             counts = ', '.join(f'{count} {reason}' for reason, count in self.reasons.items())
             what = f'set aside {self.num_set_aside} clips: {counts}'
@@ -59,7 +63,11 @@ class Summary:
     def to_json(self) -> str:
         """What `report.json` holds."""
         counts = Counts(
-            clips=self.clips, splits=self.splits, notes=self.notes, set_aside=self.reasons
+            clips=self.clips,
+            splits=self.splits,
+            notes=self.notes,
+            set_aside=self.reasons,
+            taken_over=self.taken_over,
         )
         return json.dumps(counts.model_dump(), indent=2)
 
@@ -75,4 +83,6 @@ def read_summary(out: str) -> Summary:
         counts = read_settings(path, Counts, 'convert the clips again')
     with open_text(os.path.join(out, SET_ASIDE_FILE)) as f:
         first = tuple(itertools.islice(csv.DictReader(f), NUM_NAMED))
-    return Summary(counts.clips, first, counts.set_aside, counts.splits, counts.notes)
+    return Summary(
+        *(counts.clips, first, counts.set_aside, counts.splits, counts.notes, counts.taken_over)
+    )

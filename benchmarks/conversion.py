@@ -17,7 +17,7 @@ from beam_jobs.convert import convert
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifests import Manifest
 from beam_jobs.runners import local_pipeline
-from beam_jobs.shards import job_of, plan_shards
+from beam_jobs.shards import plan_job
 from beam_jobs.video_to_records import convert_rows
 from beam_jobs.workers import decode_clip
 from benchmarks.measure import Comparison, compare
@@ -57,10 +57,10 @@ def one_worker() -> beam.Pipeline:
 def convert_plainly(manifest: Manifest, media: MediaSpec, out: Path):
     """What the Beam job does, without Beam."""
     out.mkdir()
-    job = job_of(manifest, media)
-    for number, plan in enumerate(plan_shards(manifest)):
+    planned = plan_job(manifest, media)
+    for number, plan in enumerate(planned.shards):
         with tf.io.TFRecordWriter(str(out / f'{number}')) as writer:
-            for _, record, _ in convert_rows(plan.rows, job):
+            for _, (record, _) in convert_rows(plan.rows, planned.job):
                 writer.write(record)
 
 

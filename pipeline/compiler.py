@@ -14,18 +14,15 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from avmae_tf.storage import write_text
 from pipeline import engine_spec
+from pipeline.beam_options import beam_args, check_beam
 from pipeline.checks import NEVER_CACHED, check_target
 from pipeline.config import PipelineConfig
 from pipeline.pipeline import build_pipeline
-from pipeline.targets import KUBEFLOW, LOCAL, VERTEX, Option, Target, beam_args
+from pipeline.targets import KUBEFLOW, LOCAL, VERTEX, Target
 
 FILES = {LOCAL: 'local.json', KUBEFLOW: 'kubeflow.yaml', VERTEX: 'vertex.json'}
 # What the engine puts in the place of a parameter: the id that its client gets for the run.
 RUN_IDS = {KUBEFLOW: '{{$.pipeline_job_uuid}}', VERTEX: '{{$.pipeline_job_name}}'}
-LOCAL_BEAM: dict[str, Option] = {
-    'direct_running_mode': 'multi_threading',
-    'direct_num_workers': 0,  # as many as there are cores
-}
 
 
 def compile_to(config: PipelineConfig, target: Target, folder: str) -> str:
@@ -54,8 +51,7 @@ def compile_local(
     config: PipelineConfig, run_id: str, **runner_settings: Any
 ) -> pipeline_pb2.Pipeline:
     """The graph for TFX's local runner."""
-    beam = beam_args({**LOCAL_BEAM, **config.targets.local.beam})
-    pipeline = _checked(config, LOCAL, run_id, beam, **runner_settings)
+    pipeline = _checked(config, LOCAL, run_id, **runner_settings)
     graph: pipeline_pb2.Pipeline = compiler.Compiler().compile(pipeline)
     for node in graph.nodes:
         name = node.pipeline_node.node_info.id
@@ -67,8 +63,7 @@ def compile_local(
 def compile_remote(config: PipelineConfig, target: Target) -> dict[str, Any]:
     """The graph as a PipelineJob for an engine."""
     settings = getattr(config.targets, target)
-    beam = beam_args(settings.beam) if settings else []
-    pipeline = _checked(config, target, RUN_IDS[target], beam)
+    pipeline = _checked(config, target, RUN_IDS[target])
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
             display_name=config.name,
@@ -81,14 +76,13 @@ def compile_remote(config: PipelineConfig, target: Target) -> dict[str, Any]:
     return engine_spec.finish(job, config, target)
 
 
-def _checked(
-    config: PipelineConfig, target: Target, run_id: str, beam: list[str], **settings: Any
-) -> Pipeline:
+def _checked(config: PipelineConfig, target: Target, run_id: str, **settings: Any) -> Pipeline:
     pipeline = build_pipeline(config, run_id, **settings)
     check_target(config, target, [node.id for node in pipeline.components])
+    check_beam(config, target)
     for node in pipeline.components:
         if isinstance(node, BaseBeamComponent):
-            node.with_beam_pipeline_args(beam)
+            node.with_beam_pipeline_args(beam_args(config, target))
     return pipeline
 
 

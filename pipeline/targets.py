@@ -160,17 +160,6 @@ class Targets(Spec):
     vertex: VertexTarget | None = None
 
 
-def beam_args(options: dict[str, Option]) -> list[str]:
-    """Options of Beam as its command line has them."""
-    args = []
-    for name, value in options.items():
-        if value is True:
-            args.append(f'--{name}')
-        elif value is not False:
-            args.append(f'--{name}={value}')
-    return args
-
-
 def _merged(defaults: RemoteStep, step: RemoteStep | None) -> dict[str, Any]:
     own = step.model_dump(exclude_none=True) if step else {}
     return {'retries': NUM_RETRIES, **defaults.model_dump(exclude_none=True), **own}

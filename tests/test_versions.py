@@ -21,7 +21,6 @@ from avmae_tf.config import (
     SGD,
     BackboneSpec,
     Bottleneck,
-    ClipLimits,
     DecoderSpec,
     FinetuneConfig,
     MediaSpec,
@@ -36,7 +35,7 @@ from avmae_tf.training.tasks import FinetuneTask, PretrainTask
 from avmae_tf.training.trainer import Trainer
 from avmae_tf.training.warm_start import warm_start
 from beam_jobs.datasets import build_manifest
-from beam_jobs.shards import job_of
+from beam_jobs.shards import plan_job
 from beam_jobs.video_to_records import convert_rows
 
 STORED = Path(__file__).parent / 'versions.json'
@@ -79,7 +78,7 @@ def test_what_a_clip_is_converted_to_is_that_of_its_version(request, folder):
     manifest = build_manifest(str(folder / 'clips'), str(folder / 'clips/list.csv'))
     media = MediaSpec(frames_per_second=5.0, shorter_side_px=24)
     figures = {}
-    for row, record in convert_rows(manifest.rows, job_of(manifest, media, limits=ClipLimits())):
+    for row, record in convert_rows(manifest.rows, plan_job(manifest, media).job):
         features = tf.train.Example.FromString(record[0]).features.feature
         frames = [tf.io.decode_jpeg(jpeg) for jpeg in features[records.FRAMES].bytes_list.value]
         quarters = tf.image.resize(tf.cast(tf.stack(frames), tf.float32), [2, 2], 'area')

@@ -48,13 +48,18 @@ def clips(out: str, train: int, num_eval: int, seed: int) -> None:
 )
 @click.option('--subset', help='File of video ids, one a line: train on these alone (AS500K).')
 @click.option('--out', help='Folder for the records; a killed job goes on there.')
+@click.option(
+    '--earlier',
+    help='Folder of records of an earlier job, of the same settings: what has not changed since is '
+    'taken over.',
+)
 @click.option('--fps', default=8.0, show_default=True, help='Frames kept of each second.')
 @click.option('--min-seconds', default=0.5, show_default=True, help='A shorter clip is set aside.')
 @click.option('--side', default=256, show_default=True, help='Shorter side of a frame, pixels.')
 @click.option(
     '--shards',
     type=click.IntRange(min=1),
-    help='Shards of the largest split; about 256 MB each if unset.',
+    help='Shards of the largest split; up to 256 MB each if unset.',
 )
 @click.option(
     '--require',
@@ -96,6 +101,7 @@ def convert(
     allow_outside: bool,
     subset: str | None,
     out: str | None,
+    earlier: str | None,
     fps: float,
     min_seconds: float,
     side: int,
@@ -160,6 +166,7 @@ def convert(
             limits=limits,
             num_shards=shards,
             record_format=record_format,
+            earlier=earlier,
             runner=runner,
             beam_options=beam_options,
             planned=show,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from avmae_tf.config.heads import HEADS
 from avmae_tf.data.records import (
     END_US,
     FILENAME,
@@ -67,10 +68,7 @@ def write_record(
     features = {
         KEY: key,
         FILENAME: filename,
-        LABEL_INDEX: (),
-        LABEL_TEXT: (),
-        **{label_index_key(head): indices for head, indices in label_indices.items()},
-        **{label_text_key(head): texts for head, texts in label_texts.items()},
+        **_labels(label_indices, label_texts),
         START_US: start_us,
         END_US: end_us,
         FRAME_RATE: float(frames_per_second),
@@ -98,3 +96,37 @@ def write_record(
             features=_features({**features, FRAMES: frames, WAVEFORM: samples})
         )
     return record.SerializeToString(deterministic=True)
+
+
+def relabelled(
+    record: bytes,
+    *,
+    label_indices: Mapping[str, tuple[int, ...]],
+    label_texts: Mapping[str, tuple[str, ...]],
+    fingerprint: str,
+    record_format: str = EXAMPLE,
+) -> tuple[bytes, tuple[str, ...]]:
+    """What `write_record` would have made of the same clip with these labels, and its status."""
+    if record_format == DMVR:
+        parsed = tf.train.SequenceExample.FromString(record)
+        features = parsed.context.feature
+    else:
+        parsed = tf.train.Example.FromString(record)
+        features = parsed.features.feature
+    for key in (name(head) for head in HEADS for name in (label_index_key, label_text_key)):
+        features.pop(key, None)
+    for key, value in {**_labels(label_indices, label_texts), FINGERPRINT: fingerprint}.items():
+        features[key].CopyFrom(_feature(value))
+    status = tuple(value.decode() for value in features[STATUS].bytes_list.value)
+    return parsed.SerializeToString(deterministic=True), status
+
+
+def _labels(
+    indices: Mapping[str, tuple[int, ...]], texts: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple]:
+    return {
+        LABEL_INDEX: (),
+        LABEL_TEXT: (),
+        **{label_index_key(head): values for head, values in indices.items()},
+        **{label_text_key(head): values for head, values in texts.items()},
+    }

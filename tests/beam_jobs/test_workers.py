@@ -124,10 +124,10 @@ def test_a_file_whose_read_blocks_is_set_aside_and_the_job_goes_on(worker_runs, 
 
 
 def test_limits_do_not_change_the_job(clips):
-    from beam_jobs.shards import job_of
+    from beam_jobs.shards import plan_job
 
     manifest = build_manifest(str(clips.parent), str(clips))
-    jobs = [job_of(manifest, SPEC, limits=limits) for limits in (LIMITS, ClipLimits())]
+    jobs = [plan_job(manifest, SPEC, limits=limits).job for limits in (LIMITS, ClipLimits())]
     assert jobs[0].fingerprint == jobs[1].fingerprint and jobs[0].limits != jobs[1].limits
 
 

@@ -110,6 +110,13 @@ def test_clips_then_convert_without_a_word_of_the_libraries(here, tmp_path):
     again = here('convert', *arguments, '--json')
     assert json.loads(again.stdout)['set_aside'] == {'unreadable': 1}
 
+    other = *arguments[:4], '--out', tmp_path / 'other', '--earlier', tmp_path / 'records'
+    assert here('convert', *other, '--side', 32).stdout.count('32 of 32 clips as an earlier') == 1
+    refused = here('convert', *other, '--side', 24)
+    assert refused.returncode == 2 and 'records: holds records of other settings' in refused.stderr
+    refused = here('convert', *other[:-1], tmp_path / 'clips', '--side', 32)
+    assert refused.returncode == 2 and 'clips: no records of `avmae convert` here' in refused.stderr
+
     video = next((tmp_path / 'clips/train').glob('*.mp4')).name
     times, short = ('0.5,0.8', '0.5,1.5'), tmp_path / 'short.csv'
     short.write_text('path,label,start,end\n' + ''.join(f'train/{video},x,{t}\n' for t in times))

@@ -60,7 +60,8 @@ def test_a_manifest_becomes_an_artifact_with_the_splits_of_its_data_set(clips, t
     assert examples.split_names == '["eval", "test", "train"]'
     assert examples.get_int_custom_property('num_clips') == 3
     assert examples.get_int_custom_property('set_aside_missing') == 1
-    assert os.listdir(tmp_path / 'work') == []
+    (pointer,) = os.listdir(tmp_path / 'work')
+    assert (tmp_path / 'work' / pointer).read_text() == examples.uri
 
 
 def test_records_that_an_earlier_run_left_are_taken_over_and_others_are_not(clips, tmp_path):
@@ -83,3 +84,14 @@ def test_records_that_an_earlier_run_left_are_taken_over_and_others_are_not(clip
         str(tmp_path / 'manifest'), dataclasses.replace(manifest, rows=manifest.rows[:1])
     )
     assert executed(tmp_path, '4').get_int_custom_property('num_clips') == 1
+
+
+def test_of_other_clips_only_those_are_converted_that_the_latest_run_did_not_have(clips, tmp_path):
+    for count, taken_over in ((3, 0), (5, 3)):
+        videos = sorted((clips.parent / 'train').glob('*.mp4'))[:count]
+        (tmp_path / 'list.csv').write_text('path\n' + ''.join(f'{v.name}\n' for v in videos))
+        manifest = build_manifest(str(clips.parent / 'train'), str(tmp_path / 'list.csv'))
+        write_manifest(str(tmp_path / 'manifest'), manifest)
+        examples = executed(tmp_path, f'{count}/examples')  # as engines name them: none beside it
+        assert examples.get_int_custom_property('num_clips') == count
+        assert examples.get_int_custom_property('num_taken_over') == taken_over

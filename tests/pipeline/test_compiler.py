@@ -123,7 +123,8 @@ def test_beams_options_reach_what_runs_on_beam(vertex):
     executors = vertex['pipelineSpec']['deploymentSpec']['executors']
     for name in ('VideoExampleGen', 'Evaluator'):
         args = executors[f'{name}_executor']['container']['args']
-        assert {'--runner=DataflowRunner', '--max_num_workers=50'} <= set(args)
+        image = '--sdk_container_image=images.example/beam:1'
+        assert {'--runner=DataflowRunner', '--max_num_workers=50', image} <= set(args)
     assert '--runner=DataflowRunner' not in executors['ManifestGen_executor']['container']['args']
 
 
