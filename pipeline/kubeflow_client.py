@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipeline.engines import TIMEOUT_SECONDS, Unreachable
 
 HOST = 'targets.kubeflow.host'
 TOKEN_VARIABLE = 'KF_PIPELINES_SA_TOKEN_PATH'  # kfp's own: a file with a token, read each time
+TIMEOUTS = (10.0, TIMEOUT_SECONDS)  # of connecting, of an answer
+_OBJECT = re.compile(r'\(?<[^>]*>[:,]\s*')
 LOGIN = f'put a token into a file, and the name of the file into {TOKEN_VARIABLE}'
 
 
@@ -27,7 +30,7 @@ def connect(host: str, namespace: str | None) -> Any:
     class Client(kfp.Client):
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
             """Asked once; kfp asks for half a minute, and logs why."""
-            return self._healthz_api.get_healthz(_request_timeout=TIMEOUT_SECONDS)
+            return self._healthz_api.get_healthz(_request_timeout=TIMEOUTS)
 
     credentials = None
     if path := os.environ.get(TOKEN_VARIABLE):
@@ -43,7 +46,7 @@ def connect(host: str, namespace: str | None) -> Any:
     ask = rest.request
 
     def ask_in_time(*args: Any, **kwargs: Any) -> Any:
-        answer = ask(*args, **{**kwargs, '_request_timeout': TIMEOUT_SECONDS})
+        answer = ask(*args, **{**kwargs, '_request_timeout': TIMEOUTS})
         if 'json' not in str(answer.getheader('Content-Type')):  # to kfp, one without fields
             raise Failed(f'{host} answers with a page and not as the API does; {LOGIN}')
         return answer
@@ -73,7 +76,7 @@ def asking(host: str, unknown: str | None = None) -> Iterator[None]:
         raise kind(f'{HOST}: {host} answers {error.status or "badly"}: {said}') from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         reason = getattr(error, 'reason', None) or error
-        text = ' '.join(str(reason).split()).rpartition('>: ')[2]
+        text = _OBJECT.sub('', ' '.join(str(reason).split()))
         raise Unreachable(f'{HOST}: {host} cannot be reached ({text})') from error
 
 

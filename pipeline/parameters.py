@@ -33,12 +33,10 @@ def read_parameters(
     if parameters:
         try:
             settings = config.settings.changed(parameters)
-            changed = config.replace(
-                **{x: getattr(settings, x) for x in type(settings).model_fields}
-            )
-            compile_text(changed, target)  # which looks at what fits the target
-        except pydantic.ValidationError as error:
-            raise ValueError(f'--set {first_error(error)}') from None
+            fields = {name: getattr(settings, name) for name in type(settings).model_fields}
+            compile_text(config.replace(**fields), target)  # which looks at what fits the target
         except ValueError as error:
-            raise ValueError(f'--set {error}') from None
+            text = first_error(error) if isinstance(error, pydantic.ValidationError) else str(error)
+            blame = '--set ' if text.startswith(tuple(parameters)) else ''  # or it is in the file
+            raise ValueError(f'{blame}{text}') from None
     return parameters

@@ -373,17 +373,35 @@ def test_an_engine_that_does_not_answer_is_one_line(world):
     nobody = server.replace(server.rpartition(':')[2], str(unused_port()))
     world.path.write_text(world.path.read_text().replace(server, nobody))
     for verb in ('submit', 'status', 'schedule list'):
-        refused(world(verb), 1, f'targets.{world.target}', nobody, 'cannot be reached')
+        done = world(verb)
+        refused(
+            done, 1, f'targets.{world.target}', nobody, 'cannot be reached', 'onnection refused'
+        )
+        assert 'object at' not in done.stderr
 
 
-def test_what_an_engine_refuses_is_said_in_its_words(world, monkeypatch):
-    text = compile_text(world.config, world.target)
-    module = f'pipeline.{world.target}.compile_text'
-    old, new = ('2.1.0', '2.0.0') if world.target == 'kubeflow' else ('"deploymentSpec"', '"x"')
+@pytest.mark.parametrize(
+    ('engine', 'old', 'new', 'words'),
+    [
+        ('kubeflow', '2.1.0', '2.0.0', 'KFP only supports schema version 2.1.0, not 2.0.0'),
+        ('kubeflow', 'container:', 'resolver:', 'not implemented'),
+        ('vertex', '"deploymentSpec"', '"deployment"', 'pipeline_spec: '),
+        ('vertex', '"team": "clips"', '"team": "Clips"', 'labels: Clips'),
+    ],
+)
+def test_what_an_engine_refuses_is_said_in_its_words(engine, old, new, words, request, monkeypatch):
+    world = request.getfixturevalue(engine)
+    text = compile_text(world.config, engine)
     assert old in text
-    monkeypatch.setattr(module, lambda *_: text.replace(old, new))
-    words = ('schema version',) if world.target == 'kubeflow' else ('pipeline_spec', '"x"')
-    refused(world('submit'), 2, f'targets.{world.target}: ', *words)
+    text = text.replace(old, new)
+    if engine == 'kubeflow':
+        documents = [*yaml.safe_load_all(text)]
+        for executor in documents[0]['deploymentSpec']['executors'].values():
+            if 'resolver' in executor:
+                executor['resolver'] = {}
+        text = yaml.safe_dump_all(documents)
+    monkeypatch.setattr(f'pipeline.{engine}.compile_text', lambda *_: text)
+    refused(world('submit'), 2, f'targets.{engine}: it is refused: ', words)
     assert world.runs == []
 
 
@@ -459,4 +477,5 @@ def test_a_target_that_the_file_does_not_have_is_named(world):
     del settings['targets'][world.target]
     world.path.write_text(yaml.safe_dump(settings))
     for verb in ('submit', 'status', 'schedule list'):
-        refused(world(verb), 2, f'targets.{world.target}: is missing')
+        refused(world(verb), 2, f'error: targets.{world.target}: is missing')
+    refused(world('submit', '--set', 'gate.min_top1=0.3'), 2, f'error: targets.{world.target}: is')
