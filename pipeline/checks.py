@@ -10,7 +10,7 @@ from pipeline.targets import KUBEFLOW, LOCAL, VERTEX, KubeflowTarget, Target, Ve
 # What has to look each time; it is quick, and what follows is cached by what it finds.
 NEVER_CACHED = ('StartModels', 'ManifestGen', 'ServedModel', 'Pusher', 'RunOutcome')
 COMPUTING, TRAINING = ('Pretrainer', 'Finetuner', 'Evaluator'), ('Pretrainer', 'Finetuner')
-GCS, GCS_MOUNT = 'gs://', '/gcs/'
+GCS, GCS_MOUNT, OWN_DISK = 'gs://', '/gcs/', 'file://'
 
 
 def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> None:
@@ -58,7 +58,7 @@ def _check_path(
         if path.startswith(GCS) or (path.startswith(GCS_MOUNT) and field != 'root'):
             return
         raise ValueError(f'{field}: {VERTEX} reads and writes Cloud Storage (gs://), got {path}')
-    if is_remote(path):
+    if is_remote(path) and not path.startswith(OWN_DISK):
         return
     volume = settings.volume
     if field == 'root':

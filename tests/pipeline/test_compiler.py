@@ -148,6 +148,12 @@ TEXT = FILE.read_text()
         ('kubeflow', 'root: gs://bucket/', 'root: /clips/', 'root: kubeflow keeps artifacts in a'),
         (
             'kubeflow',
+            'root: gs://bucket/',
+            'root: file:///r/',
+            'root: kubeflow keeps artifacts in a',
+        ),
+        (
+            'kubeflow',
             'notify: ',
             'metadata: m.sqlite\nnotify: ',
             'metadata: is of the target local',

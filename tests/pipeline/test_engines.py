@@ -14,7 +14,6 @@ from google.protobuf import json_format
 from kubeflow_server import KubeflowServer
 from vertex_server import ROOTS, Certificate, VertexServer, write_account
 
-from avmae_tf.storage import write_text
 from components.outcome.component import Outcome
 from components.outcome.judgement import Shortfall
 from pipeline import engines
@@ -104,17 +103,6 @@ class World:
         return [name.rpartition('/')[2] for name in found]
 
 
-@pytest.fixture
-def kubeflow(tmp_path, here):
-    root = tmp_path / 'root'
-    with KubeflowServer(multi_user=True) as server:
-        path = tmp_path / 'pipeline.yaml'
-        path.write_text(
-            FILE.format(root=f'file://{root}', kubeflow=server.address, vertex='localhost:1')
-        )
-        yield World('kubeflow', server, path, here, lambda n, text: write_text(f'{root}/{n}', text))
-
-
 @pytest.fixture(scope='module')
 def certificate(tmp_path_factory):
     return Certificate(tmp_path_factory.mktemp('authority'))
@@ -127,26 +115,37 @@ def bucket(tmp_path_factory):
 
 
 @pytest.fixture
-def vertex(tmp_path, here, monkeypatch, certificate, bucket):
-    account = tmp_path / 'account.json'
-    write_account(account)
-    environment = {
-        **bucket.environment,
-        ROOTS: str(certificate.path),
-        'GOOGLE_APPLICATION_CREDENTIALS': str(account),
-    }
-    for name, value in environment.items():
+def make_world(tmp_path, here, monkeypatch, bucket):
+    """A world from a target, its server and the addresses of both engines."""
+    for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
     root = tmp_path.name
+
+    def write(name: str, text: str):
+        bucket.write(f'{root}/{name}', text.encode())
+
+    def make(target, server, **addresses):
+        path = tmp_path / f'{target}.yaml'
+        path.write_text(FILE.format(root=bucket.path(root), **addresses))
+        return World(target, server, path, here, write)
+
+    return make
+
+
+@pytest.fixture
+def kubeflow(make_world):
+    with KubeflowServer(multi_user=True) as server:
+        yield make_world('kubeflow', server, kubeflow=server.address, vertex='localhost:1')
+
+
+@pytest.fixture
+def vertex(make_world, tmp_path, monkeypatch, certificate):
+    account = tmp_path / 'account.json'
+    write_account(account)
+    monkeypatch.setenv('GOOGLE_APPLICATION_CREDENTIALS', str(account))
+    monkeypatch.setenv(ROOTS, str(certificate.path))
     with VertexServer(certificate) as server:
-        path = tmp_path / 'pipeline.yaml'
-        path.write_text(
-            FILE.format(root=bucket.path(root), kubeflow='http://h', vertex=server.address)
-        )
-        yield World(
-            'vertex', server, path, here,
-            lambda name, text: bucket.write(f'{root}/{name}', text.encode()),
-        )  # fmt: skip
+        yield make_world('vertex', server, kubeflow='http://h', vertex=server.address)
 
 
 @pytest.fixture(params=['kubeflow', 'vertex'])
