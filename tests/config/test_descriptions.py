@@ -14,6 +14,7 @@ from beam_jobs.jobs import JobDescription
 from beam_jobs.manifests import ManifestDescription
 from beam_jobs.shards import ShardReport
 from beam_jobs.summary import Counts
+from components.outcome.component import Outcome
 
 
 def descriptions(pretrain_config, finetune_config) -> list[Description]:
@@ -27,6 +28,15 @@ def descriptions(pretrain_config, finetune_config) -> list[Description]:
         JobDescription(fingerprint='f', shards=('a', 'b'), manifest='m', media=media),
         ManifestDescription(heads={'label': ('a',)}, videos='/v'),
         ShardReport(split='train', path='a', fingerprint='f', noted=({'key': 'k'},)),
+        Outcome(
+            run='r',
+            blessed=False,
+            compared=True,
+            metrics={'top1': 0.5, 'map': None},
+            left_out=1,
+            report='/r',
+            shortfalls=[{'metric': 'top1', 'value': 0.5, 'bound': 0.6, 'compared': 0}],
+        ),
         Counts(clips=1, splits={'train': 1}, notes={}, set_aside={'missing': 2}),
     ]
 

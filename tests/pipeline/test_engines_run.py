@@ -9,6 +9,7 @@ import pytest
 from cloud_storage import CloudStorage
 from engine import Engine, Task
 
+from avmae_tf.config import Early
 from avmae_tf.data import synthetic
 from avmae_tf.training import devices
 
@@ -20,46 +21,43 @@ STYLE = synthetic.ClipStyle(size_px=32, seconds=1.0)
 NUM_TRAIN, NUM_EVAL = 16, 8
 
 
+def settings_of(pretrain_config, finetune_config) -> dict:
+    """A pipeline of small models of sound alone."""
+    tiny = {
+        'modalities': ('audio',),
+        'backbone': finetune_config.backbone.replace(num_layers=1),
+        'schedule': finetune_config.schedule.replace(epochs=6.0, warmup_epochs=0.0),
+    }
+    finetune = finetune_config.replace(fusion=Early(), **tiny)
+    return {
+        'name': 'weekly',
+        'data': {'media': {'shorter_side_px': 32}, 'num_shards': 2},
+        'start': {'pretrain': pretrain_config.replace(encoder=Early(), **tiny).model_dump()},
+        'finetune': finetune.model_dump(),
+        'gate': {'max_loss_of_top1': 1.0},
+        'run': {'steps_per_loop': 2, 'checkpoint_every_loops': 1},
+    }
+
+
+def config_of(settings: dict, **changes):
+    """The pipeline of these settings."""
+    from pipeline.config import PipelineConfig
+
+    data = {**settings['data'], **changes.pop('data')}
+    return PipelineConfig.model_validate({**settings, **changes, 'data': data})
+
+
 class Place:
     """A pipeline on an engine, with its root in a bucket."""
 
     def __init__(self, folder: Path, bucket: CloudStorage, pretrain_config, finetune_config):
         self.folder, self.bucket = folder, bucket
-        schedule = finetune_config.schedule.replace(epochs=6.0, warmup_epochs=0.0)
-        tiny = {'modalities': ['audio'], 'schedule': schedule.model_dump()}
-        backbone = {**finetune_config.backbone.model_dump(), 'num_layers': 1}
-        self.settings = {
-            'name': 'weekly',
-            'data': {'media': {'shorter_side_px': 32}, 'num_shards': 2},
-            'start': {
-                'pretrain': {
-                    **pretrain_config.model_dump(mode='json'),
-                    **tiny,
-                    'encoder': 'early',
-                    'backbone': backbone,
-                }
-            },
-            'finetune': {
-                **finetune_config.model_dump(mode='json'),
-                **tiny,
-                'fusion': 'none',
-                'backbone': backbone,
-            },
-            'gate': {'max_loss_of_top1': 1.0},
-            'run': {'steps_per_loop': 2, 'checkpoint_every_loops': 1},
-        }
+        self.settings = settings_of(pretrain_config, finetune_config)
         environment = {**bucket.environment, devices.CPU_DEVICES: '1', 'TF_CPP_MIN_LOG_LEVEL': '3'}
         self.engine = Engine(folder / 'engine', environment, read=self._read)
 
     def _read(self, uri: str) -> bytes:
         return self.bucket.read(uri.removeprefix(self.bucket.path('')))
-
-    def config(self, **changes):
-        """The pipeline's settings."""
-        from pipeline.config import PipelineConfig
-
-        data = {**self.settings['data'], **changes.pop('data')}
-        return PipelineConfig.model_validate({**self.settings, **changes, 'data': data})
 
     def run(self, text: str, **parameters: str) -> dict[str, Task]:
         """Runs what was compiled."""
@@ -90,8 +88,6 @@ class Place:
 
     def weights(self) -> list[np.ndarray]:
         """Of the newest version."""
-        import tensorflow as tf
-
         version = f'weekly/serving/weekly/{self.versions()[-1]}/'
         local = self.folder / 'pushed'
         shutil.rmtree(local, ignore_errors=True)
@@ -99,11 +95,19 @@ class Place:
             path = local / name.removeprefix(version)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.bucket.read(name))
-        return weights_of(tf.saved_model.load(str(local)))
+        return weights_of(local)
 
 
-def weights_of(model) -> list[np.ndarray]:
-    return [v.numpy() for v in sorted(model.variables, key=lambda v: v.name)]
+def weights_of(model: Path | str) -> list[np.ndarray]:
+    """Of a SavedModel, in the order of their names."""
+    import tensorflow as tf
+
+    held = tf.train.load_checkpoint(f'{model}/variables/variables')
+    return [
+        held.get_tensor(name)
+        for name in sorted(held.get_variable_to_shape_map())
+        if 'OBJECT_GRAPH' not in name
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -115,6 +119,7 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def place(tmp_path, pretrain_config, finetune_config):
+    (tmp_path / 'storage').mkdir()
     with CloudStorage(tmp_path / 'storage', 'bucket') as bucket:
         yield Place(tmp_path, bucket, pretrain_config, finetune_config)
 
@@ -122,17 +127,13 @@ def place(tmp_path, pretrain_config, finetune_config):
 @pytest.fixture(scope='module')
 def local_weights(videos, tmp_path_factory, pretrain_config, finetune_config):
     """What the local runner makes of the same videos and settings."""
-    import tensorflow as tf
-
     from pipeline import local_runner
 
     folder = tmp_path_factory.mktemp('local')
-    bucket = CloudStorage(folder / 'unused', 'bucket')
-    config = Place(folder, bucket, pretrain_config, finetune_config).config(
-        root=str(folder / 'root'), data=data_of(videos)
-    )
+    settings = settings_of(pretrain_config, finetune_config)
+    config = config_of(settings, root=str(folder / 'root'), data=data_of(videos))
     finished = local_runner.run(config, lambda *_, **__: None)
-    return weights_of(tf.saved_model.load(finished.outcome.pushed))
+    return weights_of(finished.outcome.pushed)
 
 
 def data_of(videos: Path | str) -> dict:
@@ -144,8 +145,11 @@ def test_on_kubeflow_every_component_may_be_killed_once(place, videos, local_wei
 
     volume = shutil.copytree(videos, tmp_path / 'volume')
     target = {'image': 'i', 'volume': {'claim': 'clips', 'path': str(volume)}}
-    config = place.config(
-        root=place.bucket.path('weekly'), data=data_of(volume), targets={'kubeflow': target}
+    config = config_of(
+        place.settings,
+        root=place.bucket.path('weekly'),
+        data=data_of(volume),
+        targets={'kubeflow': target},
     )
     text = compile_text(config, 'kubeflow')
 
@@ -191,7 +195,8 @@ def test_on_vertex_with_training_on_a_tpu_slice_as_custom_jobs(place, videos, lo
         **{'image': 'i', 'tpu_image': 't', 'project': 'p', 'region': 'r'},
         'components': {'Pretrainer': tpu, 'Finetuner': tpu},
     }
-    config = place.config(
+    config = config_of(
+        place.settings,
         root=place.bucket.path('weekly'), data=data_of(place.bucket.path('clips')),
         targets={'vertex': target},
     )  # fmt: skip

@@ -112,7 +112,7 @@ def test_paths_of_a_file_in_a_bucket_are_in_that_bucket(tmp_path):
         (GOOD.replace('recipe: demo', 'recipe: dome'), 'start.pretrain: .*must be one of .*dome'),
         (
             GOOD + 'colour: red',
-            'p.yaml: colour: no such field; there is name, root, data',
+            'p.yaml: colour: no such field; there is data, start',
         ),
         (GOOD.replace('epochs: 3', 'epochs: -3'), 'start.pretrain.schedule.epochs: '),
         (GOOD.replace('name: demo', 'name: De Mo'), 'p.yaml: name: '),
