@@ -10,6 +10,7 @@ from avmae_tf.config.descriptions import Description
 from avmae_tf.data.dataset import Dataset
 from avmae_tf.storage import read_settings
 from avmae_tf.training.checkpoints import ModelDescription, RunFolder, RunState, TrainedDescription
+from avmae_tf.training.origin import Origin
 from beam_jobs.jobs import JobDescription
 from beam_jobs.manifests import ManifestDescription
 from beam_jobs.shards import ShardReport
@@ -38,6 +39,10 @@ def descriptions(pretrain_config, finetune_config) -> list[Description]:
             shortfalls=[{'metric': 'top1', 'value': 0.5, 'bound': 0.6, 'compared': 0}],
         ),
         Counts(clips=1, splits={'train': 1}, notes={}, set_aside={'missing': 2}),
+        Origin(version='0.1', image='registry.example/avmae:1', lock='l'),
+        Outcome(
+            run='r', blessed=True, compared=False, shortfalls=(), metrics={}, left_out=0, report='r'
+        ),
     ]
 
 
