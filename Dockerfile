@@ -3,6 +3,7 @@
 #
 # DEVICE is what training finds: cpu, gpu (CUDA, from PyPI) or tpu (libtpu, from Google).
 # The stage `beam` is the same for the workers of Dataflow, which start another command as root.
+# A build goes through the stages that it needs alone (BuildKit, podman).
 ARG DEVICE=cpu
 
 # Everything that requirements.in asks for, in the versions of the lock: no developers' packages.
@@ -39,7 +40,8 @@ COPY beam_jobs /opt/code/beam_jobs
 COPY components /opt/code/components
 COPY pipeline /opt/code/pipeline
 ENV PATH=/opt/avmae/bin:$PATH PYTHONPATH=/opt/code PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=2 AVMAE_COMMIT=$AVMAE_COMMIT
-RUN python -m compileall -q /opt/code && useradd --uid 1000 --create-home avmae
+# what Kubeflow's launcher copies a component's inputs to, as the same user
+RUN python -m compileall -q /opt/code && useradd --uid 1000 --create-home avmae && mkdir -m 1777 /gcs /s3 /minio
 
 FROM cpu AS gpu
 # TensorFlow does not look for all of the CUDA libraries that PyPI has; drivers are mounted by

@@ -51,5 +51,5 @@ image image-tpu image-beam:
 	@$(ENGINE) build --tag $(IMAGE) --target $(STAGE) --build-arg DEVICE=$(DEVICE) \
 	  --build-arg AVMAE_COMMIT=$$(git describe --always --dirty --abbrev=12) .
 
-image-check: $(READY) ## executes the Dockerfile without a container engine: root, debootstrap, 12 GB
+image-check: $(READY) ## executes the Dockerfile without a container engine: root, debootstrap, 6 GB
 	@$(PYTHON) .ci/image.py $(or $(FOLDER),$(shell mktemp -du)) $(DEVICE)

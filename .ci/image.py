@@ -3,7 +3,7 @@
 
 usage: sudo .ci/image.py FOLDER [DEVICE]
 
-It needs root, debootstrap, Debian's mirror, PyPI and 12 GB in FOLDER, which must not exist. A stage
+It needs root, debootstrap, Debian's mirror, PyPI and 6 GB in FOLDER, which must not exist. A stage
 is a folder with a Debian of its own, and steps run in it by chroot. Two things are not as in an
 image: `python:3.10-slim-bookworm` is Debian from debootstrap with a copy of the Python that .venv
 was made with, and the stage `beam`, which nothing else needs, is left out, as it copies from an
