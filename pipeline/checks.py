@@ -36,8 +36,6 @@ def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> No
         return
     if '_' in config.name:
         raise ValueError(f'name: {target} takes no "_" in it, got {config.name!r}')
-    if config.metadata:
-        raise ValueError(f'metadata: is of the target local; {target} has its own, leave it out')
     for field, path in _paths(config).items():
         _check_path(field, path, target, settings)
 

@@ -18,7 +18,7 @@ class PipelineConfig(RunSettings):
     root: str
     run: RunSpec = RunSpec()
     targets: Targets = Targets()
-    metadata: str | None = None  # of the target local: a file of SQLite, or mysql://...
+    metadata: str | None = None  # of the target local; the others have their own
     notify: Annotated[str | None, pydantic.Field(pattern='^https?://')] = None  # of what fails
 
     @pydantic.model_validator(mode='before')

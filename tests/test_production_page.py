@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import metadata
 from pipeline.compiler import compile_remote, compile_text
 from pipeline.config import PipelineConfig, load_config
 from pipeline.targets import KUBEFLOW, TARGETS, VERTEX, KubeflowTarget, VertexTarget
@@ -27,6 +28,10 @@ def config(tmp_path_factory) -> PipelineConfig:
 @pytest.mark.parametrize('target', TARGETS)
 def test_its_file_compiles_for_every_target(config, target):
     assert compile_text(config, target)
+
+
+def test_its_file_says_where_the_local_runner_keeps_its_metadata(config):
+    assert metadata.connection(config).mysql.host == 'db.example'
 
 
 def test_its_file_shows_every_setting_of_an_engine(config):

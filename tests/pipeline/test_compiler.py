@@ -152,12 +152,6 @@ TEXT = FILE.read_text()
             'root: file:///r/',
             'root: kubeflow keeps artifacts in a',
         ),
-        (
-            'kubeflow',
-            'notify: ',
-            'metadata: m.sqlite\nnotify: ',
-            'metadata: is of the target local',
-        ),
         ('vertex', 'root: gs://', 'root: s3://', r'root: vertex reads and writes Cloud Storage'),
         (
             'vertex',
