@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ def send(path: str, target: str, changes: Sequence[str]) -> Sent:
     from pipeline.engines import engine_for
     from pipeline.parameters import read_parameters
 
-    config = remote_config(path, target, f'`avmae pipeline run --config {path}` runs it here')
+    here = f'`avmae pipeline run --config {shlex.quote(path)}` runs it here'
+    config = remote_config(path, target, here)
     parameters = read_parameters(config, target, changes)
     engine = engine_for(config, target)
     return Sent(engine, engine.submit(parameters), parameters)
@@ -105,7 +107,8 @@ def submit(path: str, target: str, changes: tuple[str, ...], wait: bool) -> None
     if wait:
         show_outcome(follow(sent))
         return
-    console.say(f'look: avmae pipeline status --config {path} --target {target} {sent.run.id}')
+    options = f'--config {shlex.quote(path)} --target {target}'
+    console.say(f'look: avmae pipeline status {options} {sent.run.id}')
 
 
 @click.command()

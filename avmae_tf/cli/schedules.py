@@ -1,6 +1,7 @@
 """`avmae pipeline schedule`: runs by the clock of an engine."""
 
 import os
+import shlex
 
 import click
 
@@ -81,5 +82,8 @@ _change('delete', 'deleted', 'Take a schedule away; its runs and their models st
 
 
 def _crontab(path: str, cron: str = '0 3 * * 1') -> str:
-    command = f'avmae pipeline run --config {os.path.abspath(path)}'
-    return f'its clock is cron (crontab -e), with the line `{cron} {command}`'
+    from avmae_tf.storage import is_remote
+
+    file = shlex.quote(path if is_remote(path) else os.path.abspath(path))
+    line = f'{cron} avmae pipeline run --config {file}'
+    return f'its clock is cron (crontab -e), with the line `{line}`'

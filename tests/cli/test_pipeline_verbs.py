@@ -111,3 +111,10 @@ def test_what_this_machine_does_not_do_is_told_with_what_to_do_instead(here, fil
     done = here('pipeline', *verb, '--config', file)
     assert done.returncode == 2 and f'{instead} {file}' in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_lines_to_copy_are_quoted(here, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path, shown in (('a b.yaml', f"'{tmp_path}/a b.yaml'"), ('gs://b/p.yaml', 'gs://b/p.yaml')):
+        done = here('pipeline', 'schedule', 'list', '--config', path)
+        assert f'--config {shown}`' in done.stderr
