@@ -1,10 +1,13 @@
-"""Files on this machine or in a bucket (`scheme://...`), written whole or not at all.
+"""Files on this machine or in a bucket (`gs://`, `s3://`, `az://`), written whole or not at all.
 
-TensorFlow is imported for buckets alone, so that listing the clips of a data set stays light.
+All of the program meets TensorFlow's file systems here. TensorFlow is imported for buckets alone,
+so that listing the clips of a data set stays light, and tensorflow-io for those that it adds.
 """
 
 import contextlib
+import ctypes
 import errno
+import functools
 import hashlib
 import io
 import os
@@ -12,7 +15,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import pydantic
 
@@ -22,11 +25,44 @@ from avmae_tf.config.migrations import NewerFormat
 Settings = TypeVar('Settings', bound=Spec)
 HASH_CHARACTERS = 16
 NAME_ERRORS = 'surrogateescape'  # names of files are bytes that need not be UTF-8
+SCHEMES, ADDED_SCHEMES = ('file', 'gs', 's3', 'az'), ('s3', 'az')  # added by tensorflow-io
 
 
 def is_remote(path: str) -> bool:
     """Whether a path is an address in a bucket."""
     return '://' in str(path)
+
+
+def know_addresses(text: str) -> None:
+    """Makes TensorFlow know the file systems of all addresses in `text`, a path or more."""
+    if any(f'{scheme}://' in text for scheme in ADDED_SCHEMES):
+        _add_file_systems()
+
+
+@functools.cache
+def _add_file_systems() -> None:
+    import tensorflow_io  # noqa: F401 - registers them
+
+    # At the end of the process a client of AWS that is destroyed logs to what was destroyed before
+    # it, and aborts. Python's own end comes first; then the process ends with its exit code.
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
+
+
+def gfile(path: str) -> Any:
+    """`tf.io.gfile`, once it knows the file system of `path`.
+
+    Raises:
+        ValueError: there is no such file system.
+    """
+    import tensorflow as tf
+
+    path = str(path)
+    scheme = path.partition('://')[0]
+    if is_remote(path) and scheme not in SCHEMES:
+        raise ValueError(f'{path}: must be a path of this machine, or gs://, s3:// or az://')
+    know_addresses(path)
+    return tf.io.gfile
 
 
 def path_in(file: str, path: str) -> str:
@@ -56,9 +92,7 @@ def open_text(path: str, errors: str = 'strict') -> TextIO:
     """
     try:
         if is_remote(path):
-            import tensorflow as tf
-
-            with tf.io.gfile.GFile(path, 'rb') as f:
+            with gfile(path).GFile(path, 'rb') as f:
                 text = f.read().decode('utf-8-sig', errors)
             return io.StringIO(text, newline='')
         return open(path, newline='', encoding='utf-8-sig', errors=errors)
@@ -70,18 +104,14 @@ def open_text(path: str, errors: str = 'strict') -> TextIO:
 def exists(path: str) -> bool:
     """Whether there is a file or folder at `path`."""
     if is_remote(path):
-        import tensorflow as tf
-
-        return tf.io.gfile.exists(path)
+        return gfile(path).exists(path)
     return os.path.exists(path)
 
 
 def is_folder(path: str) -> bool:
     """Whether there is a folder at `path`."""
     if is_remote(path):
-        import tensorflow as tf
-
-        return tf.io.gfile.isdir(path)
+        return gfile(path).isdir(path)
     return os.path.isdir(path)
 
 
@@ -98,9 +128,7 @@ def names_in(folder: str) -> list[str]:
     if not is_folder(folder):
         return []
     if is_remote(folder):
-        import tensorflow as tf
-
-        return [name.rstrip('/') for name in tf.io.gfile.listdir(folder)]
+        return [name.rstrip('/') for name in gfile(folder).listdir(folder)]
     return os.listdir(folder)
 
 
@@ -114,11 +142,9 @@ def open_binary(path: str) -> BinaryIO:
     """The file to read, seekable. Raises FileNotFoundError if it is not there."""
     if not is_remote(path):
         return open(path, 'rb')
-    import tensorflow as tf
-
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    return tf.io.gfile.GFile(path, 'rb')
+    return gfile(path).GFile(path, 'rb')
 
 
 def read_settings(path: str, kind: type[Settings], remedy: str) -> Settings:
@@ -195,10 +221,7 @@ def replaced(path: str, folder: str | None = None) -> Iterator[str]:
         except OSError as error:
             error.filename = error.filename or path  # writing to an open file does not say which
             raise
-        import tensorflow as tf
-
-        tf.io.gfile.makedirs(os.path.dirname(path))
-        tf.io.gfile.copy(temporary, path, overwrite=True)
+        copy_file(temporary, path)
 
 
 @contextlib.contextmanager
@@ -217,32 +240,8 @@ def write_text(path: str, text: str) -> None:
         f.write(text)
 
 
-def move_into(source: str, target: str) -> None:
-    """Moves what is in the folder `source` into the folder `target`."""
-    import tensorflow as tf
-
-    tf.io.gfile.makedirs(target)
-    for name in sorted(names_in(source)):
-        tf.io.gfile.rename(os.path.join(source, name), os.path.join(target, name), overwrite=True)
-    tf.io.gfile.rmtree(source)
-
-
-def link(source: str, target: str) -> None:
-    """Makes `target` a second name of a file that nobody changes, or else a copy of it."""
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or a bucket
-        import tensorflow as tf
-
-        tf.io.gfile.copy(source, target)
-
-
-def link_into(source: str, target: str) -> None:
-    """Puts the files of the folder `source` into `target`, without a second copy on one disk."""
-    import tensorflow as tf
-
-    for folder, _, names in tf.io.gfile.walk(source):
-        there = os.path.join(target, os.path.relpath(folder, source))
-        tf.io.gfile.makedirs(there)
-        for name in names:
-            link(os.path.join(folder, name), os.path.join(there, name))
+def copy_file(source: str, target: str) -> None:
+    """Copies a file, here or there, over what is at `target`."""
+    know_addresses(source)
+    gfile(target).makedirs(os.path.dirname(target))
+    gfile(target).copy(source, target, overwrite=True)

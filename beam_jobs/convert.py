@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.migrations import JOB_FILE, REPORT_FILE
 from avmae_tf.data.dataset import Dataset, Shard, save_dataset
 from avmae_tf.data.locks import holds
 from avmae_tf.data.record_writer import EXAMPLE
-from avmae_tf.storage import is_remote, short_hash, write_text, written
+from avmae_tf.storage import exists, gfile, is_remote, names_in, short_hash, write_text, written
 from beam_jobs import video_to_records
 from beam_jobs.jobs import claim, describe_job, done
 from beam_jobs.manifest_report import report_of
@@ -108,8 +107,8 @@ def carry_out(
 
 def _clear(work: str) -> None:
     """Removes half-written shards of killed jobs."""
-    if tf.io.gfile.exists(work):
-        tf.io.gfile.rmtree(work)
+    if exists(work):
+        gfile(work).rmtree(work)
 
 
 class _watched:
@@ -135,8 +134,7 @@ class _watched:
         reports = os.path.join(self.out, REPORTS)
         pause = REMOTE_POLL_SECONDS if is_remote(self.out) else POLL_SECONDS
         while not self.stop.wait(pause):
-            listed = tf.io.gfile.listdir(reports) if tf.io.gfile.exists(reports) else []
-            finished, done = set(listed), 0
+            finished, done = set(names_in(reports)), 0
             for plan in self.plans:
                 rows = video_to_records.rows_done[plan.path]
                 done += len(plan.rows) if os.path.basename(plan.report_path) in finished else rows
@@ -197,12 +195,12 @@ def _conclude(out: str, plans: Sequence[ShardPlan], job: Job) -> Summary:
     )
     write_text(os.path.join(out, REPORT_FILE), summary.to_json())
     if not summary.clips:
-        tf.io.gfile.remove(os.path.join(out, JOB_FILE))  # nothing here that another job would harm
+        gfile(out).remove(os.path.join(out, JOB_FILE))  # nothing here that another job would harm
         raise ValueError(
             f'{out}: none of {summary.num_set_aside} clips could be used {summary.reasons}; '
             f'see {os.path.join(out, SET_ASIDE_FILE)}'
         )
-    tf.io.gfile.rmtree(os.path.join(out, WORK))
+    _clear(os.path.join(out, WORK))
     save_dataset(
         out,
         Dataset(

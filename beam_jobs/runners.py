@@ -11,13 +11,18 @@ from apache_beam.runners.worker import sdk_worker
 # Beam's workers print tracebacks that they also raise; the user is to see one line.
 sdk_worker.print = lambda *lines, **settings: None
 
-LOCAL_OPTIONS = ('--runner=DirectRunner', '--direct_running_mode=multi_threading')
+
+def local_options() -> list[str]:
+    """Threads of this process: the decoder and the JPEG encoder release the interpreter lock."""
+    return [
+        *('--runner=DirectRunner', '--direct_running_mode=multi_threading'),
+        f'--direct_num_workers={os.cpu_count()}',
+    ]
 
 
 def local_pipeline(options: Sequence[str] = ()) -> beam.Pipeline:
-    """Threads of this process: the decoder and the JPEG encoder release the interpreter lock."""
-    local = [*LOCAL_OPTIONS, f'--direct_num_workers={os.cpu_count()}']
-    return beam.Pipeline(options=PipelineOptions([*local, *options]))
+    """A pipeline on this machine."""
+    return beam.Pipeline(options=PipelineOptions([*local_options(), *options]))
 
 
 def check_options(options: Sequence[str]) -> None:

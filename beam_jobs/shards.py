@@ -19,13 +19,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-import tensorflow as tf
-
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.config.descriptions import Description
 from avmae_tf.config.migrations import SHARD_REPORT
 from avmae_tf.data.record_writer import EXAMPLE
-from avmae_tf.storage import NAME_ERRORS, read_settings, short_hash, to_bytes, written
+from avmae_tf.storage import NAME_ERRORS, open_binary, read_settings, short_hash, to_bytes, written
 from avmae_tf.versions import CONVERSION_VERSION
 from beam_jobs.manifest_report import record_bytes
 from beam_jobs.manifests import Manifest, Row, row_lines, rows_of
@@ -232,7 +230,7 @@ def write_tasks(
 
 def read_rows(out: str, task: ShardTask, job: Job) -> list[Row]:
     """The rows of a task's shard."""
-    with tf.io.gfile.GFile(os.path.join(out, ROWS_FILE), 'rb') as f:
+    with open_binary(os.path.join(out, ROWS_FILE)) as f:
         f.seek(task.offset)
         text = f.read(task.length).decode('utf-8', NAME_ERRORS)
     return [*rows_of(io.StringIO(text, newline=''), job.heads)]

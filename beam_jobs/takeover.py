@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
-from avmae_tf.storage import link, replaced, short_hash
+from avmae_tf.folders import link
+from avmae_tf.storage import gfile, replaced, short_hash
 from beam_jobs.jobs import JobDescription, job_in
 from beam_jobs.manifests import Row, text_lines
 from beam_jobs.shards import (
@@ -91,7 +92,7 @@ def earlier_shards(task: ShardTask) -> Iterator[EarlierShard]:
         with contextlib.suppress(ValueError, tf.errors.OpError, OSError):
             report = read_report(os.path.join(folder, report_path(path)))
             shard = os.path.join(folder, path)
-            if tf.io.gfile.stat(shard).length == report.num_bytes:
+            if gfile(shard).stat(shard).length == report.num_bytes:
                 yield EarlierShard(shard, report)
 
 

@@ -20,7 +20,7 @@ from apache_beam.metrics import Metrics
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.labelled import has_several, is_labelled
 from avmae_tf.data.record_writer import relabelled, write_record
-from avmae_tf.storage import replaced, short_hash, to_unicode, write_text
+from avmae_tf.storage import exists, gfile, replaced, short_hash, to_unicode, write_text
 from avmae_tf.versions import CONVERSION_VERSION
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, Row, text_lines
 from beam_jobs.media import Clip, Reason, UnusableClip, Wanted
@@ -158,10 +158,10 @@ class WriteShard(beam.DoFn):
         yield task.path
 
     def _is_done(self, path: str, report_path: str) -> bool:
-        if not (tf.io.gfile.exists(path) and tf.io.gfile.exists(report_path)):
+        if not (exists(path) and exists(report_path)):
             return False
         report = read_report(report_path)
-        is_whole = tf.io.gfile.stat(path).length == report.num_bytes
+        is_whole = gfile(path).stat(path).length == report.num_bytes
         return is_whole and report.fingerprint == self.job.fingerprint
 
     def _write(self, task: ShardTask, path: str, earlier: list[EarlierShard]) -> ShardReport:
@@ -198,7 +198,7 @@ class WriteShard(beam.DoFn):
             split=task.split,
             path=task.path,
             fingerprint=self.job.fingerprint,
-            num_bytes=tf.io.gfile.stat(path).length,
+            num_bytes=gfile(path).stat(path).length,
             digest=digest.hexdigest(),
             content=task.content,
             clips=tuple(clip_ids(made)),

@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from avmae_tf.config import MODALITIES
-from avmae_tf.storage import is_folder, is_remote
+from avmae_tf.folders import files_below
+from avmae_tf.storage import gfile, is_folder, is_remote
 from beam_jobs.manifests import EITHER_FILE, SEGMENT_FILE, VIDEO_FILE, Row
 
 
@@ -161,19 +162,16 @@ class VideoIndex:
                     self.unread.append(name)
 
     def _list_remote(self) -> Iterator[File]:
-        import tensorflow as tf
+        files = gfile(self.folder)
 
-        def status(path: str) -> File:
-            found = tf.io.gfile.stat(path)
-            name = path[len(self.folder.rstrip('/')) + 1 :]
+        def status(name: str) -> File:
+            found = files.stat(os.path.join(self.folder, name))
             return File(name, found.length, max(1, found.mtime_nsec))
 
-        paths: list[str] = []
-        for below, _, names in tf.io.gfile.walk(self.folder):
-            paths += (os.path.join(below, name) for name in names if self._counts(name))
-            self.skipped.update(_suffix(name) for name in names if not self._counts(name))
+        names = [*files_below(self.folder)]
+        self.skipped.update(_suffix(name) for name in names if not self._counts(name))
         with ThreadPoolExecutor(REMOTE_THREADS) as pool:
-            yield from pool.map(status, paths)
+            yield from pool.map(status, filter(self._counts, names))
 
 
 def _segment_stems(video: str, start: float, end: float) -> Iterator[str]:

@@ -23,7 +23,7 @@ from typing import Any
 import pebble
 
 from avmae_tf.config import ClipLimits, MediaSpec
-from avmae_tf.storage import is_remote
+from avmae_tf.storage import gfile, is_remote
 from beam_jobs import container
 from beam_jobs.media import Clip, Wanted, decode_wanted
 from beam_jobs.reasons import Reason, UnusableClip
@@ -209,8 +209,7 @@ def _next_clip(*request: Any) -> Clip | UnusableClip:
     if request:
         path, wanted, spec, _limits = request
         if is_remote(path) and 'tensorflow' not in sys.modules:
-            import tensorflow  # noqa: F401 - reads buckets; its memory is not the clip's
-
+            gfile(path)  # by TensorFlow, whose memory is not the clip's
             _measure()
         _clips = decode_wanted(path, wanted, spec)
     with _limited():

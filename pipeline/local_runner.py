@@ -5,16 +5,17 @@ import datetime
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+from unittest import mock
 
 import absl.logging
 from tfx.dsl.compiler import constants
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.orchestration.portable import cache_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from avmae_tf import console
-from avmae_tf.data.locks import held
 from avmae_tf.storage import is_remote, read_settings
 from components.outcome.component import Outcome
 from components.outcome.notice import send_notice
@@ -46,7 +47,7 @@ def run(
 
     Raises whatever a component raises.
     """
-    with held(config.root):  # the metadata is one file, so that names do not keep runs apart
+    with metadata.alone(config):  # names do not keep runs apart
         try:
             return _run(config, parameters or {}, say)
         except Exception as error:
@@ -65,7 +66,7 @@ def _run(
         **config.settings.parameters,
         **parameters,
     }
-    with logged(log_path(config), say):
+    with logged(log_path(config), say, metadata.secrets(store)):
         run_graph(graph, values)
     outcome = os.path.join(config.outcomes, f'{run_id}.json')
     return Finished(
@@ -77,7 +78,20 @@ def _run(
 def run_graph(graph: pipeline_pb2.Pipeline, values: Mapping[str, str]) -> None:
     """Runs the components one after the other, with these values of runtime parameters."""
     runtime_parameter_utils.substitute_runtime_parameter(graph, values)
-    LocalDagRunner().run_with_ir(graph)
+    with mock.patch.object(cache_utils, 'get_cache_context', _cache_context):
+        LocalDagRunner().run_with_ir(graph)
+
+
+_whole_cache_context = cache_utils.get_cache_context
+
+
+def _cache_context(input_artifacts: Mapping[str, Any] | None = None, **rest: Any) -> Any:
+    """TFX's cache key without the artifacts of values that came as parameters, under names with _.
+
+    The values are in the key; the artifacts are new in each run where a component is never cached.
+    """
+    given = {k: v for k, v in (input_artifacts or {}).items() if not k.startswith('_')}
+    return _whole_cache_context(input_artifacts=given, **rest)
 
 
 class _Stages(logging.Handler):
@@ -100,11 +114,28 @@ class _Stages(logging.Handler):
                 self.say('  nothing changed' if self.cached else f'  {seconds:.1f} s')
 
 
+class _Discreet(logging.Formatter):
+    """Leaves out what nobody is to read: TFX logs how it reaches ML Metadata, with the password."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        super().__init__('%(asctime)s %(levelname)s %(name)s: %(message)s')
+        self.secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in self.secrets:
+            text = text.replace(secret, '***')
+        return text
+
+
 @contextlib.contextmanager
-def logged(path: str, say: Callable[..., None]) -> Iterator[None]:
-    """Sends the log to a file, in full, instead of the terminal; stages go to `say`."""
+def logged(path: str, say: Callable[..., None], secrets: Collection[str] = ()) -> Iterator[None]:
+    """Sends the log to a file, in full but for `secrets`, instead of the terminal.
+
+    Stages go to `say`.
+    """
     file = logging.FileHandler(path)
-    file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))
+    file.setFormatter(_Discreet(secrets))
     loggers = {  # with the handlers they get; those of the root see everything
         logging.getLogger(): [file],
         absl.logging.get_absl_logger(): [_Stages(say)],

@@ -52,9 +52,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
 def _run(argv: list[str]) -> None:
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as executor
 
+    from avmae_tf.storage import know_addresses
     from avmae_tf.training import devices
 
     devices.configure_cpu_devices()
+    know_addresses(' '.join(argv))  # TFX itself reads and writes where artifacts are
     executor.main(executor._parse_flags(_known(argv)))
 
 

@@ -42,6 +42,7 @@ MAX_LINES = 250
 HOMES = {  # what is decided once: the file that decides it
     'hexdigest()[': 'avmae_tf/storage.py',  # how long a short hash is
     "'://'": 'avmae_tf/storage.py',  # what is an address in a bucket
+    'tf.io.gfile': 'avmae_tf/storage.py',  # what knows the file system of an address
     'os.replace(': 'avmae_tf/storage.py',  # a file is written aside, then renamed
     'os.rename(': 'avmae_tf/training/publish.py',  # so is a SavedModel
 }

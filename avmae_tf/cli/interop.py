@@ -130,7 +130,6 @@ def import_scenic(
 
     Pretrained models go on to `avmae finetune --pretrained OUT`, classifiers to `avmae export`.
     """
-    import tensorflow as tf
 
     from avmae_tf.cli.recipes import read_recipe
     from avmae_tf.config import (
@@ -144,11 +143,12 @@ def import_scenic(
     from avmae_tf.data.locks import held
     from avmae_tf.interop import checkpoints
     from avmae_tf.models.builders import build_avmae, build_classifier
+    from avmae_tf.storage import exists
     from avmae_tf.training.checkpoints import save_model
     from avmae_tf.training.export import export_saved_model
 
     for folder in filter(None, (out, saved_model)):
-        if tf.io.gfile.exists(folder):
+        if exists(folder):
             raise ValueError(f'{folder}: exists already; give another folder, or delete this one')
     arrays = checkpoints.read_parameters(checkpoint)
     dataset = Dataset(media=MediaSpec(), splits={}, fingerprint='')

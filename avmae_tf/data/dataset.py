@@ -22,7 +22,7 @@ from avmae_tf.config import MediaSpec, Spec
 from avmae_tf.config.descriptions import Description
 from avmae_tf.config.heads import HEADS, LABEL, Classes
 from avmae_tf.config.migrations import DATASET_FILE
-from avmae_tf.storage import read_settings, write_text
+from avmae_tf.storage import exists, gfile, read_settings, write_text
 
 REMEDY = 'delete it and run `avmae convert` again, with the same settings'
 DAMAGED = 'damaged shard'  # marks the error of a graph that `damage_named` puts into words
@@ -90,7 +90,7 @@ class Dataset(Description):
 def load_dataset(folder: str) -> Dataset:
     """Reads `dataset.json`; raises ValueError that names the file or folder, and the fix."""
     path = os.path.join(folder, DATASET_FILE)
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         raise ValueError(f'{folder}: no {DATASET_FILE} here; make records with `avmae convert`')
     return read_settings(path, Dataset, 'make the records again with `avmae convert`')
 
@@ -116,7 +116,7 @@ def check_sizes(folder: str, dataset: Dataset, splits: Iterable[str]) -> None:
 
 def _damage(path: str, shard: Shard) -> str | None:
     try:
-        length = tf.io.gfile.stat(path).length
+        length = gfile(path).stat(path).length
     except tf.errors.OpError as error:
         missing = isinstance(error, tf.errors.NotFoundError)
         return f'{path}: {"no such shard" if missing else error.message}'

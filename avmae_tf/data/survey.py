@@ -18,6 +18,7 @@ from avmae_tf.data.dataset import (
     shard_records,
 )
 from avmae_tf.data.records import measure_record
+from avmae_tf.storage import exists, is_folder
 
 TOP_LABELS = 20
 SAMPLE_SEED = 0
@@ -83,9 +84,9 @@ class Survey:
 
 def is_records(path: str) -> bool:
     """Whether `path` is a folder of records, or a file, which may then be one of its shards."""
-    if tf.io.gfile.isdir(path):
-        return tf.io.gfile.exists(os.path.join(path, DATASET_FILE))
-    return tf.io.gfile.exists(path)
+    if is_folder(path):
+        return exists(os.path.join(path, DATASET_FILE))
+    return exists(path)
 
 
 def survey(path: str, num_sample: int = 0, progress: Progress = lambda done, total: None) -> Survey:
@@ -94,7 +95,7 @@ def survey(path: str, num_sample: int = 0, progress: Progress = lambda done, tot
     Raises:
         ValueError: a file is damaged, or none of records.
     """
-    if tf.io.gfile.isdir(path):
+    if is_folder(path):
         dataset = load_dataset(path)
         splits = {k: sum(s.num_examples for s in v) for k, v in dataset.splits.items()}
         held = {split: dataset.shards(split) for split, count in splits.items() if count}

@@ -18,7 +18,7 @@ from avmae_tf.data.dataset import Dataset
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.storage import fingerprint, folders_in, read_settings, short_hash, write_text
+from avmae_tf.storage import exists, fingerprint, folders_in, read_settings, short_hash, write_text
 from avmae_tf.training.saving import check_weights, fault_of, not_finite
 from avmae_tf.versions import LEARNING_VERSION
 
@@ -78,7 +78,7 @@ def save_model(folder: str, model: AVMAE | Classifier, dataset: Dataset) -> None
 
 def is_model(path: str) -> bool:
     """Whether `path` is the folder of a finished model."""
-    return tf.io.gfile.exists(os.path.join(path, MODEL_FILE))
+    return exists(os.path.join(path, MODEL_FILE))
 
 
 def describe_model(folder: str) -> ModelDescription:
@@ -166,7 +166,7 @@ class RunFolder:
     def read(self) -> RunState | None:
         """The state of the run in the folder, None if there is none; ValueError where damaged."""
         path = os.path.join(self.path, RUN_FILE)
-        if not tf.io.gfile.exists(path):
+        if not exists(path):
             return None
         return read_settings(path, RunState, 'give another folder, or delete this one')
 

@@ -6,7 +6,7 @@ import re
 import tensorflow as tf
 
 from avmae_tf.data.locks import held
-from avmae_tf.storage import read_settings, write_text
+from avmae_tf.storage import exists, read_settings, write_text
 from avmae_tf.training.checkpoints import (
     MODEL_FILE,
     ModelDescription,
@@ -28,7 +28,7 @@ def export_saved_model(model_folder: str, out: str, name: str = 'avmae') -> None
     if not description.finetune:
         raise ValueError(f'{model_folder}: a pretrained encoder has no classes; finetune it first')
     with held(out, beside=True):
-        if tf.io.gfile.exists(out):
+        if exists(out):
             raise ValueError(f'{out}: exists already; give another folder, or delete this one')
         above, itself = os.path.split(out.rstrip('/'))
         clear_leftovers(above or '.', re.escape(itself))
@@ -57,7 +57,7 @@ def latest_version(folder: str) -> str:
 def describe_served(folder: str) -> ModelDescription:
     """What the SavedModel in `folder` was exported from: settings, heads, how clips are decoded."""
     path = os.path.join(folder, DESCRIPTION_FILE)
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         raise ValueError(
             f'{folder}: not a SavedModel of `avmae export` ({DESCRIPTION_FILE} is missing)'
         )

@@ -14,6 +14,7 @@ import re
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from avmae_tf.storage import gfile, know_addresses
 from avmae_tf.training.damage import reading
 
 SAVED_MODEL_FILE = 'saved_model.pb'
@@ -29,7 +30,7 @@ def read_saved_model(folder: str) -> saved_model_pb2.SavedModel:
         ValueError: they are damaged or not there.
     """
     path = os.path.join(folder, SAVED_MODEL_FILE)
-    with reading(path, 'export the model again'), tf.io.gfile.GFile(path, 'rb') as f:
+    with reading(path, 'export the model again'), gfile(path).GFile(path, 'rb') as f:
         return saved_model_pb2.SavedModel.FromString(f.read())
 
 
@@ -39,6 +40,7 @@ def identity(folder: str) -> str | None:
     Equal for two exports of the same model, by one process or by two.
     """
     try:
+        know_addresses(folder)
         print_ = tf.saved_model.experimental.read_fingerprint(folder)
     except (FileNotFoundError, RuntimeError):
         return None

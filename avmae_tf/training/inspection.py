@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+from avmae_tf.storage import exists, gfile
 from avmae_tf.training.checkpoints import (
     RUN_FILE,
     WEIGHTS,
@@ -24,16 +25,17 @@ _VALUE, _SLOT = '/.ATTRIBUTES/VARIABLE_VALUE', '.OPTIMIZER_SLOT'
 
 def is_run(path: str) -> bool:
     """Whether `path` is the folder of a run, or a folder or prefix of TensorFlow checkpoints."""
-    return tf.io.gfile.exists(os.path.join(path, RUN_FILE)) or bool(_checkpoint(path))
+    return exists(os.path.join(path, RUN_FILE)) or bool(_checkpoint(path))
 
 
 def _checkpoint(path: str) -> str | None:
     """The prefix of the last checkpoint in a folder, or `path` if that is a prefix."""
-    return path if tf.io.gfile.exists(f'{path}.index') else tf.train.latest_checkpoint(path)
+    return path if exists(f'{path}.index') else tf.train.latest_checkpoint(path)
 
 
 def _bytes(prefix: str) -> int:
-    return sum(tf.io.gfile.stat(path).length for path in tf.io.gfile.glob(f'{prefix}.*'))
+    files = gfile(prefix)
+    return sum(files.stat(path).length for path in files.glob(f'{prefix}.*'))
 
 
 def inspect_model(folder: str) -> dict:
@@ -55,7 +57,7 @@ def inspect_run(path: str) -> dict:
     A folder of checkpoints that no run wrote has no `run` and no summary.
     """
     path = path.rstrip('/')
-    own = tf.io.gfile.exists(os.path.join(path, RUN_FILE))
+    own = exists(os.path.join(path, RUN_FILE))
     run = RunFolder(path if own else os.path.dirname(path))
     prefix = _checkpoint(run.checkpoints if own else path)
     with reading(prefix, 'a run takes the one before'):
@@ -109,7 +111,7 @@ def inspect_saved_model(folder: str) -> dict:
         if not name.startswith('__')
     }
     warmup = os.path.join(folder, WARMUP_FILE)
-    ours = tf.io.gfile.exists(os.path.join(folder, DESCRIPTION_FILE))
+    ours = exists(os.path.join(folder, DESCRIPTION_FILE))
     description = describe_served(folder) if ours else None
     origin = read_origin(folder)
     return {
@@ -118,7 +120,7 @@ def inspect_saved_model(folder: str) -> dict:
         'bytes': _bytes(os.path.join(folder, 'variables', 'variables')),
         'signatures': signatures,
         'labels': {h: list(names) for h, names in description.heads.items()} if ours else {},
-        'warmup_requests': _num_records(warmup) if tf.io.gfile.exists(warmup) else 0,
+        'warmup_requests': _num_records(warmup) if exists(warmup) else 0,
         'media': description.media.model_dump(mode='json') if ours else None,
         'origin': origin.model_dump(exclude={'format_version'}) if origin else None,
     }

@@ -10,9 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 
-import tensorflow as tf
-
-from avmae_tf.storage import aside, is_remote, names_in
+from avmae_tf.folders import files_below
+from avmae_tf.storage import aside, copy_file, exists, gfile, is_remote, names_in
 from avmae_tf.training.identity import SAVED_MODEL_FILE
 
 VARIABLES_INDEX = 'variables/variables.index'
@@ -30,37 +29,22 @@ def appearing(folder: str) -> Iterator[str]:
 
 
 def _upload(source: str, target: str):
-    files = sorted(
-        os.path.relpath(os.path.join(above, name), source)
-        for above, _, names in os.walk(source)
-        for name in names
-    )
+    files = sorted(files_below(source))
     last = [name for name in files if name == SAVED_MODEL_FILE]
     first = [name for name in files if name != SAVED_MODEL_FILE]
     for name in first:
-        _copy(source, target, name)
+        copy_file(os.path.join(source, name), os.path.join(target, name))
     for name in first:  # another process may have taken it for what a dead one left
-        there = os.path.join(target, name)
-        if not tf.io.gfile.exists(there) or tf.io.gfile.stat(there).length != os.path.getsize(
-            os.path.join(source, name)
-        ):
+        file, there = os.path.join(source, name), os.path.join(target, name)
+        if not exists(there) or gfile(there).stat(there).length != os.path.getsize(file):
             raise RuntimeError(f'{there}: was changed while it was written; run it again')
     for name in last:
-        _copy(source, target, name)
-
-
-def _copy(source: str, target: str, name: str):
-    there = os.path.join(target, name)
-    tf.io.gfile.makedirs(os.path.dirname(there))
-    tf.io.gfile.copy(os.path.join(source, name), there, overwrite=True)
+        copy_file(os.path.join(source, name), os.path.join(target, name))
 
 
 def is_complete(folder: str) -> bool:
     """Whether a SavedModel is there with its weights."""
-    return all(
-        tf.io.gfile.exists(os.path.join(folder, name))
-        for name in (SAVED_MODEL_FILE, VARIABLES_INDEX)
-    )
+    return all(exists(os.path.join(folder, name)) for name in (SAVED_MODEL_FILE, VARIABLES_INDEX))
 
 
 def versions_in(folder: str) -> list[str]:
@@ -79,4 +63,4 @@ def clear_leftovers(folder: str, name: str = '[0-9]+') -> None:
         path = os.path.join(folder, found)
         half = is_remote(folder) and re.fullmatch(name, found) and not is_complete(path)
         if half or re.fullmatch(rf'\.?{name}\.[0-9]+\.tmp', found):
-            tf.io.gfile.rmtree(path)
+            gfile(path).rmtree(path)

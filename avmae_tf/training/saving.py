@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from avmae_tf.storage import names_in
 from avmae_tf.training.damage import DAMAGED, OTHER
 
 PREFIX = 'ckpt'
@@ -77,7 +78,7 @@ def check_weights(prefix: str) -> None:
 
 def checkpoints_in(folder: str) -> list[str]:
     """Prefixes of a run's checkpoints by the files that are there, the oldest first."""
-    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    names = names_in(folder)
     found = {match[1]: int(match[2]) for name in names if (match := _OF_CHECKPOINT.match(name))}
     return [os.path.join(folder, name) for name in sorted(found, key=found.get)]
 

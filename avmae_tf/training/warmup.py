@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.data.record_writer import write_record
+from avmae_tf.storage import gfile
 from avmae_tf.training.serving import (
     CLIP_SIGNATURE,
     EMBED_SIGNATURE,
@@ -71,7 +72,7 @@ def write_warmup(folder: str, name: str) -> None:
         EMBED_SIGNATURE: clip,
     }
     path = os.path.join(folder, WARMUP_FILE)
-    tf.io.gfile.makedirs(os.path.dirname(path))
+    gfile(path).makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:
         for signature, inputs in requests.items():
             request = predict_pb2.PredictRequest()

@@ -21,6 +21,7 @@ from avmae_tf.training.serving import ERROR
 from components.evaluation.combiners import LEFT_OUT, REASON
 from components.evaluation.config import METRICS, Gate, eval_config, label_schema
 from components.evaluation.measures import Undefined
+from components.evaluation.staging import readable, writable
 
 
 class Evaluation(NamedTuple):
@@ -80,19 +81,21 @@ def analyse(saved_model: str, folder: str, split: str, report: str) -> Evaluatio
     shards = dataset.shards(split, labelled=True)
     config = eval_config(Gate(max_loss_of_top1=None), served.heads, served.finetune.loss)
     model = tfma.default_eval_shared_model(saved_model, eval_config=config)
-    source = tf_example_record.TFExampleRecord(
-        file_pattern=[os.path.join(folder, shard.path) for shard in shards],
-        schema=text_format.Parse(label_schema(), schema_pb2.Schema()),
-        raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
-    )
-    with beam.Pipeline() as pipeline:
-        _ = (
-            pipeline
-            | source.BeamSource()
-            | tfma.ExtractEvaluateAndWriteResults(
-                eval_config=config, eval_shared_model=model, output_path=report
-            )
+    parts = {os.path.dirname(shard.path) for shard in shards}
+    with readable(folder, parts) as records, writable(report) as output:
+        source = tf_example_record.TFExampleRecord(
+            file_pattern=[os.path.join(records, shard.path) for shard in shards],
+            schema=text_format.Parse(label_schema(), schema_pb2.Schema()),
+            raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
         )
+        with beam.Pipeline() as pipeline:
+            _ = (
+                pipeline
+                | source.BeamSource()
+                | tfma.ExtractEvaluateAndWriteResults(
+                    eval_config=config, eval_shared_model=model, output_path=output
+                )
+            )
     left_out = num_clips - dataset.num_examples(split, labelled=True)
     return Evaluation(read_metrics(report), left_out)
 

@@ -1,5 +1,6 @@
 """Checks every record before TFMA measures on them, since TFMA passes over what is missing."""
 
+import copy
 from typing import Any
 
 from tfx import types
@@ -9,10 +10,15 @@ from tfx.utils import json_utils, path_utils
 
 from avmae_tf.data.dataset import check_records, load_dataset
 from avmae_tf.training.publish import is_complete
+from beam_jobs.runners import local_options
+from components.evaluation.staging import beam_reaches, readable, writable
 
 
 class Executor(executor.Executor):
-    """TFX's executor, after a look at every shard; an empty baseline is none."""
+    """TFX's executor, after a look at every shard; an empty baseline is none.
+
+    What is in a bucket that Beam does not reach is measured by threads of this process, on copies.
+    """
 
     def Do(
         self,
@@ -37,5 +43,27 @@ class Executor(executor.Executor):
             for model in input_dict.get(standard_component_specs.BASELINE_MODEL_KEY, [])
             if is_complete(path_utils.serving_model_dir(model.uri))
         ]
-        inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: baselines}
-        super().Do(inputs, output_dict, exec_properties)
+        evaluation = artifact_utils.get_single_instance(
+            output_dict[standard_component_specs.EVALUATION_KEY]
+        )
+        if not beam_reaches(examples.uri):
+            self._beam_pipeline_args = local_options()
+        parts = [f'Split-{split}' for split in splits]
+        with readable(examples.uri, parts) as records, writable(evaluation.uri) as report:
+            inputs = {
+                **input_dict,
+                standard_component_specs.EXAMPLES_KEY: [_at(records, examples)],
+                standard_component_specs.BASELINE_MODEL_KEY: baselines,
+            }
+            outputs = {
+                **output_dict,
+                standard_component_specs.EVALUATION_KEY: [_at(report, evaluation)],
+            }
+            super().Do(inputs, outputs, exec_properties)
+
+
+def _at(uri: str, artifact: types.Artifact) -> types.Artifact:
+    """The artifact as if it were at `uri`."""
+    there = copy.deepcopy(artifact)
+    there.uri = uri
+    return there

@@ -11,7 +11,8 @@ from tfx.types import artifact_utils, standard_component_specs
 from avmae_tf import console
 from avmae_tf.config import ClipLimits, MediaSpec
 from avmae_tf.data.dataset import load_dataset
-from avmae_tf.storage import exists, folders_in, link_into, move_into, open_text, write_text
+from avmae_tf.folders import link_into, move_into
+from avmae_tf.storage import exists, folders_in, open_text, write_text
 from beam_jobs.convert import carry_out
 from beam_jobs.jobs import JobDescription, describe_job, done, folders_of
 from beam_jobs.manifests import Manifest, read_manifest

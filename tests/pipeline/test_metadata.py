@@ -1,16 +1,22 @@
 """Damaged metadata is refused by name; a run reports itself, whichever is the newest."""
 
 import contextlib
+import logging
 import os
+import re
 import sqlite3
+import subprocess
+import sys
 
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
+from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.config import PipelineConfig
-from pipeline.metadata import SQLITE_FILE, check_sqlite
+from pipeline.local_runner import logged
+from pipeline.metadata import SQLITE_FILE, alone, check_sqlite, connection, secrets
 from pipeline.nodes import NODE_CONTEXT, RUN_CONTEXT, read_nodes
 
 
@@ -65,6 +71,88 @@ def test_no_metadata_yet_is_fine(config):
     with open(metadata_path(config), 'wb'):
         pass
     check_sqlite(metadata_path(config), 'work')
+
+
+def configured(tmp_path, where, **settings) -> PipelineConfig:
+    return PipelineConfig(
+        **{'root': str(tmp_path), 'metadata': where, **settings},
+        data={'videos': 'clips'},
+        start='scratch',
+        finetune='demo',
+    )
+
+
+@pytest.mark.parametrize(
+    ('where', 'message'),
+    [
+        ('postgresql://me:s3cret@host/db', 'PostgreSQL is not supported: .* every text with a'),
+        ('postgres://me@host/db', 'PostgreSQL is not supported'),
+        ('redis://me:s3cret@host/db', 'must be a file, or mysql://.*, got redis:'),
+        ('gs://bucket/metadata.sqlite', 'must be a file, or mysql://.*, got gs:'),
+        ('mysql://me:s3cret@host', 'must be mysql://'),
+        ('mysql://me:s3cret@host/', 'must be mysql://'),
+        ('mysql://host/db', 'must be mysql://'),
+        ('mysql://me:s3cret@/db', 'must be mysql://'),
+        ('mysql://me:s3cret@host/db?socket=/a/b', 'must be mysql://'),
+        ('mysql://me:s3cret@host/db?charset=utf8', 'must be mysql://'),
+        ('mysql://me:s3cret@host:port/db', 'must be mysql://'),
+        ('mysql://me:s3cret#/@host/db', 'must be .* write %23 for #.* or give it in AVMAE_META'),
+        ('mysql://me:[s3cret@host/db', 'must be mysql://'),
+    ],
+)
+def test_metadata_elsewhere_is_refused_with_the_form_and_without_the_password(
+    tmp_path, where, message
+):
+    with pytest.raises(ValueError, match=f'^metadata: {message}') as refused:
+        connection(configured(tmp_path, where))
+    assert 's3cret' not in str(refused.value)
+
+
+def test_a_root_in_a_bucket_needs_metadata_elsewhere(tmp_path):
+    with pytest.raises(ValueError, match=r'metadata: is missing, and .* cannot be in a bucket'):
+        connection(configured(tmp_path, None, root='s3://bucket/root'))
+    file = str(tmp_path / 'new/m.sqlite')
+    assert connection(configured(tmp_path, file, root='s3://bucket/root')).sqlite.filename_uri
+
+
+@pytest.mark.parametrize(
+    ('where', 'expected'),
+    [
+        ('mysql://me:a%23b@host:33/db', ('me', 'a#b', 'host', 33, '', 'db')),
+        ('mariadb://me@host/db', ('me', 'of the environment', 'host', 3306, '', 'db')),
+        ('mysql://me@/db?socket=/a/b.sock', ('me', 'of the environment', '', 0, '/a/b.sock', 'db')),
+    ],
+)
+def test_an_address_of_a_server_is_taken_apart(tmp_path, monkeypatch, where, expected):
+    monkeypatch.setenv('AVMAE_METADATA_PASSWORD', 'of the environment')
+    monkeypatch.setattr('ml_metadata.MetadataStore', lambda config: None)
+    got = connection(configured(tmp_path, where)).mysql
+    assert (got.user, got.password, got.host, got.port, got.socket, got.database) == expected
+
+
+def test_two_runs_on_one_file_of_metadata_are_kept_apart(tmp_path):
+    one, other = (configured(tmp_path / n, str(tmp_path / 'm.sqlite')) for n in ('a', 'b'))
+    code = (
+        'import sys; from avmae_tf.data.locks import held\nwith held(sys.argv[1], beside=True): 0'
+    )
+    with alone(one):
+        done = subprocess.run([sys.executable, '-c', code, other.metadata], capture_output=True)
+    assert b'm.sqlite: in use by process' in done.stderr
+
+
+@pytest.mark.parametrize('password', ['s3cret', 'a"b\\c', "é'\n"])
+def test_a_log_tells_how_metadata_is_reached_without_the_password(tmp_path, password):
+    store = metadata_store_pb2.ConnectionConfig()
+    store.mysql.user, store.mysql.password = 'me', password
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    deployment.metadata_connection_config.Pack(store)
+    with logged(str(tmp_path / 'log'), lambda *_, **__: None, secrets(store)):
+        logging.info('Using deployment config:\n %s', deployment)
+        logging.info('Using connection config:\n %s', store)
+    log = (tmp_path / 'log').read_text()
+    assert 'user: "me"' in log and log.count('***') >= 2
+    assert password not in log
+    assert not re.search('password: "[^*]', log)
 
 
 def test_a_run_reports_its_own_outcome_and_no_node_fails_in_silence(tmp_path):
