@@ -10,9 +10,10 @@ VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'avmae_tf/__init__.py').
 # Exact versions, all of them: a resolver would search for the better part of an hour.
 LOCK = (ROOT / 'requirements.lock').read_text().split()
 DEVELOPERS = (
-    *('ast-serialize', 'execnet', 'gcp-storage-emulator', 'iniconfig', 'librt', 'markdown2'),
-    *('mypy', 'mypy-extensions', 'pathspec', 'pdoc', 'pip', 'pytest', 'pytest-xdist', 'ruff'),
-    'uv',
+    *('ast-serialize', 'blinker', 'boto3', 'botocore', 'execnet', 'flask', 'flask-cors'),
+    *('gcp-storage-emulator', 'iniconfig', 'itsdangerous', 'jmespath', 'librt', 'markdown2'),
+    *('moto', 'mypy', 'mypy-extensions', 'pathspec', 'pdoc', 'pip', 'pytest', 'pytest-xdist'),
+    *('responses', 'ruff', 's3transfer', 'uv', 'xmltodict'),
 )
 OVERRIDDEN = ('tensorflow-hub',)  # the lock has a newer one than TFX admits
 LEFT_OUT = (*DEVELOPERS, *OVERRIDDEN)
@@ -35,8 +36,8 @@ setuptools.setup(
     install_requires=[line for line in LOCK if line.split('==')[0] not in LEFT_OUT],
     extras_require={
         'dev': [
-            *('gcp-storage-emulator', 'mypy>=2', 'pdoc>=16', 'pytest>=8', 'pytest-xdist'),
-            *('ruff>=0.6', 'uv', 'wheel'),
+            *('flask', 'flask-cors', 'gcp-storage-emulator', 'moto>=5.1', 'mypy>=2', 'pdoc>=16'),
+            *('pytest>=8', 'pytest-xdist', 'ruff>=0.6', 'uv', 'wheel'),
         ],
     },
     entry_points={'console_scripts': ['avmae=avmae_tf.cli:main']},
