@@ -37,7 +37,7 @@ def is_remote(path: str) -> bool:
 
 def know_addresses(text: str) -> None:
     """Makes TensorFlow know the file systems of all addresses in `text`, a path or more."""
-    if any(f'{scheme}://' in text for scheme in ADDED_SCHEMES):
+    if any(f'{scheme}://' in str(text) for scheme in ADDED_SCHEMES):
         _add_file_systems()
 
 
