@@ -13,7 +13,7 @@ from components.evaluator.executor import Executor
 KEYS = standard_component_specs
 
 
-class EvaluatorSpec(KEYS.EvaluatorSpec):
+class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
     """TFX's, whose `eval_config` may be what another component returns."""
 
     PARAMETERS: ClassVar = {

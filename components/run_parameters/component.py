@@ -63,7 +63,7 @@ class RunParametersSpec(component_spec.ComponentSpec):
         SETTINGS: component_spec.ExecutionParameter(type=str),
         **{name: component_spec.ExecutionParameter(type=str, optional=True) for name in CHANGEABLE},
     }
-    INPUTS: ClassVar = {}
+    INPUTS: ClassVar[dict[str, Any]] = {}
     OUTPUTS: ClassVar = {name: component_spec.ChannelParameter(type=String) for name in OUTPUTS}
 
 

@@ -17,9 +17,10 @@ from components.evaluation.analysis import check_classes, check_size
 
 
 @component
-def ServedModel(candidate: InputArtifact[Model], serving: Parameter[str]) -> OutputDict(
-    version=str
-):  # type: ignore[valid-type]
+def ServedModel(
+    candidate: InputArtifact[Model],
+    serving: Parameter[str],
+) -> OutputDict(version=str):  # type: ignore[valid-type]
     """Looks up the newest version served; never cached, since others may push and take back.
 
     Args:

@@ -31,7 +31,7 @@ class VideoExampleGenSpec(component_spec.ComponentSpec):
         NUM_SHARDS: component_spec.ExecutionParameter(type=int),
         'conversion_version': component_spec.ExecutionParameter(type=int),
     }
-    INPUTS: ClassVar = {}
+    INPUTS: ClassVar[dict[str, Any]] = {}
     OUTPUTS: ClassVar = {EXAMPLES: component_spec.ChannelParameter(type=Examples)}
 
 
