@@ -178,7 +178,10 @@ def test_on_kubeflow_every_component_may_be_killed_once(place, videos, local_wei
     (volume / 'annotations.csv').write_text('\n'.join([*rows, added]) + '\n')
     changed = place.run(text, gate__min_top1='1.0')
     assert not changed['VideoExampleGen'].cached and changed['LabelSchema'].cached
-    assert 'converted 2 ' in place.engine.log('VideoExampleGen')
+    (examples,) = changed['VideoExampleGen'].artifacts['examples']
+    clips = NUM_TRAIN + NUM_EVAL + 1
+    assert examples['metadata']['num_clips'] == clips
+    assert examples['metadata']['num_taken_over'] == clips - 2
     assert not place.outcome()['blessed'] and len(place.versions()) == 1
     (shortfall,) = place.outcome()['shortfalls']
     assert shortfall['metric'] == 'top1' and shortfall['bound'] == 1.0
