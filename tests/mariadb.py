@@ -88,7 +88,7 @@ def fetch() -> Path:
 class MariaDB:
     """A server with a user and no database, as long as the `with` block lasts."""
 
-    USER, PASSWORD = 'avmae', 'p#s/"\\word é'
+    USER, PASSWORD = 'avmae', 'p#s/"\\zebra é'
 
     def __init__(self, folder: Path, port: int):
         self.folder, self.port = folder, port

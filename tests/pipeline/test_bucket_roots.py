@@ -115,6 +115,8 @@ def test_a_root_in_a_bucket_is_worked_in_to_a_pushed_version_through_a_kill_in_t
     served = tf.saved_model.load(str(tmp_path / 'served'))
     assert {'serving_default'} < set(served.signatures)
 
+    if isinstance(bucket, CloudStorage):
+        return  # that a model is not pushed twice there is a test of pushes to buckets
     again = run(bucket, path)
     assert again[0] == said
     assert bucket.generations(f'{version}/') == order

@@ -63,7 +63,7 @@ def test_two_pipelines_at_once_on_one_fresh_database_end_and_find_their_own_cach
         for part in (
             server.PASSWORD,
             quoted,
-            'word',
+            'zebra',
             metadata.text_encoding.CEscape(server.PASSWORD.encode(), as_utf8=False),
         ):
             assert part not in log + out + err  # but not the password
