@@ -59,6 +59,7 @@ def _run(
     config: PipelineConfig, parameters: Mapping[str, str], say: Callable[..., None]
 ) -> Finished:
     store = metadata.connection(config)
+    metadata.make_tables(store)
     run_id = f'{datetime.datetime.now().isoformat()}-{os.getpid()}'
     graph = compile_local(config, run_id, metadata_connection_config=store)
     values = {

@@ -34,7 +34,6 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
 
     Raises:
         ValueError: `metadata` is no such place, or its file is damaged.
-        Failed: the server cannot be reached.
     """
     where = config.metadata
     if where is None:
@@ -56,12 +55,17 @@ def connection(config: PipelineConfig) -> metadata_store_pb2.ConnectionConfig:
         )
     if scheme not in MYSQL:
         raise ValueError(f'metadata: must be a file, or {FORM}, got {scheme}:...')
-    store = _mysql(where)
-    _make_tables(store)
-    return store
+    return _mysql(where)
 
 
-def _make_tables(store: metadata_store_pb2.ConnectionConfig) -> None:
+def make_tables(store: metadata_store_pb2.ConnectionConfig) -> None:
+    """Finds the tables on a server, or makes them, maybe while others do so.
+
+    Raises:
+        Failed: the server cannot be reached, or does not let us.
+    """
+    if not store.HasField('mysql'):
+        return
     for attempt in range(ATTEMPTS):
         try:
             mlmd.MetadataStore(store)

@@ -36,6 +36,7 @@ components = [value, LabelSchema(text=text), Baseline(version='')]
 for run in runs:
     with metadata.alone(config):
         store = metadata.connection(config)
+        metadata.make_tables(store)
         graph = compiler.Compiler().compile(
             Pipeline(
                 pipeline_name=name,

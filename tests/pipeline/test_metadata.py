@@ -125,7 +125,6 @@ def test_a_root_in_a_bucket_needs_metadata_elsewhere(tmp_path):
 )
 def test_an_address_of_a_server_is_taken_apart(tmp_path, monkeypatch, where, expected):
     monkeypatch.setenv('AVMAE_METADATA_PASSWORD', 'of the environment')
-    monkeypatch.setattr('ml_metadata.MetadataStore', lambda config: None)
     got = connection(configured(tmp_path, where)).mysql
     assert (got.user, got.password, got.host, got.port, got.socket, got.database) == expected
 

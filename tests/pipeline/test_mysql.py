@@ -81,5 +81,5 @@ def test_a_server_that_refuses_is_told_in_one_line_without_the_password(server, 
             finetune='demo',
         )
         with pytest.raises(Failed, match=r"^metadata: 'fresh' cannot be opened at 127") as failed:
-            metadata.connection(config)
+            metadata.make_tables(metadata.connection(config))
         assert 's3cret' not in str(failed.value) and '\n' not in str(failed.value)
