@@ -51,18 +51,17 @@ def _add_file_systems() -> None:
     libc.on_exit(libc._exit, None)
 
 
-def gfile(path: str) -> Any:
-    """`tf.io.gfile`, once it knows the file system of `path`.
+def check_address(path: str) -> None:
+    """Raises ValueError where there is no such file system."""
+    if is_remote(path) and str(path).partition('://')[0] not in SCHEMES:
+        raise ValueError(f'{path}: must be a path of this machine, gs:// or s3://')
 
-    Raises:
-        ValueError: there is no such file system.
-    """
+
+def gfile(path: str) -> Any:
+    """`tf.io.gfile`, once it knows the file system of `path`; checks that there is one."""
     import tensorflow as tf
 
-    path = str(path)
-    scheme = path.partition('://')[0]
-    if is_remote(path) and scheme not in SCHEMES:
-        raise ValueError(f'{path}: must be a path of this machine, gs:// or s3://')
+    check_address(path)
     know_addresses(path)
     return tf.io.gfile
 

@@ -2,7 +2,7 @@
 
 import os
 
-from avmae_tf.storage import is_remote
+from avmae_tf.storage import check_address, is_remote
 from components.run_parameters.settings import PATHS
 from pipeline.config import PipelineConfig
 from pipeline.targets import KUBEFLOW, LOCAL, VERTEX, KubeflowTarget, Target, VertexTarget
@@ -32,6 +32,11 @@ def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> No
             raise ValueError(f'{field}.gpu: only {", ".join(COMPUTING)} have use for a GPU')
         if getattr(step, 'tpu', None) and name not in TRAINING:
             raise ValueError(f'{field}.tpu: only {", ".join(TRAINING)} have use for a TPU')
+    for field, path in _paths(config).items():
+        try:
+            check_address(path)
+        except ValueError as error:
+            raise ValueError(f'{field}: {error}') from None
     if target == LOCAL:
         return
     if '_' in config.name:

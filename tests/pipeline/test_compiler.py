@@ -152,6 +152,8 @@ TEXT = FILE.read_text()
             'root: file:///r/',
             'root: kubeflow keeps artifacts in a',
         ),
+        ('kubeflow', 'root: gs://', 'root: az://', 'root: az://.*: must be a path of this machine'),
+        ('local', 'gs://bucket/clips', 'https://a/b', 'data.videos: https://a/b.*: must be a path'),
         ('vertex', 'root: gs://', 'root: s3://', r'root: vertex reads and writes Cloud Storage'),
         (
             'vertex',
