@@ -71,6 +71,17 @@ def finetune_config() -> FinetuneConfig:
     )
 
 
+@pytest.fixture(scope='module')
+def one_device():
+    """Where two are no part of the claim: each device traces and optimises a step once more."""
+    import tensorflow as tf
+
+    with pytest.MonkeyPatch.context() as patch:
+        strategy = tf.distribute.OneDeviceStrategy('CPU:0')
+        patch.setattr(devices, 'default_strategy', lambda: strategy)
+        yield
+
+
 @pytest.fixture(scope='session')
 def clips(tmp_path_factory):
     """Annotations of 48 + 16 clips of one second, 32 x 32."""

@@ -23,6 +23,7 @@ from avmae_tf.versions import LEARNING_VERSION
 from components.finetuner.component import Finetuner
 
 RUN = {'steps_per_loop': 4}
+pytestmark = pytest.mark.usefixtures('one_device')
 
 
 def test_importing_it_imports_nothing_heavy():

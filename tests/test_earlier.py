@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from command import avmae
 
 from avmae_tf.config import RunSpec
 from avmae_tf.data.dataset import load_dataset
@@ -34,6 +33,7 @@ from beam_jobs.datasets import build_manifest
 from components.evaluation.analysis import analyse
 
 ARCHIVES = sorted((Path(__file__).parent / 'earlier').glob('*.tar.xz'))
+pytestmark = pytest.mark.usefixtures('one_device')
 TASKS = {'pretrain': PretrainTask, 'finetune': FinetuneTask}
 ROOT = '/srv/avmae'  # where the archives were written
 
@@ -220,8 +220,7 @@ def test_a_pipeline_goes_on_with_an_earlier_root(archive, tmp_path):
     kept = [files_in(root / name) for name in ('pipeline', 'serving', 'work')]
     (version,) = (root / 'serving/small').iterdir()
 
-    command = [Path(sys.executable).parent / 'avmae', 'pipeline', 'run', '--config']
-    done = subprocess.run([*command, root / 'pipeline.yaml'], capture_output=True, text=True)
+    done = avmae('pipeline', 'run', '--config', root / 'pipeline.yaml')
     assert done.returncode == 0, done.stderr
     for path, content in {k: v for files in kept for k, v in files.items()}.items():
         assert path.read_bytes() == content, path

@@ -11,6 +11,7 @@ PAGE = Path(__file__).parent.parent / 'docs/library.md'
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('one_device')
 def test_the_blocks_of_the_page_run_in_order(
     tmp_path, monkeypatch, capsys, pretrain_config, finetune_config
 ):

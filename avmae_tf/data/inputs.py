@@ -191,12 +191,11 @@ def training_batches(
 
 
 @without_autograph
-def eval_batches(
+def eval_clips(
     folder: str,
     dataset: Dataset,
     config: TrainingConfig,
     *,
-    batch_size: int,
     num_views: int,
     num_crops: int = 1,
     split: str = EVAL,
@@ -204,8 +203,7 @@ def eval_batches(
 ) -> tf.data.Dataset:
     """Every clip of `split` once, in the order of the shards, with a leading axis of views.
 
-    The last batch is filled up with clips of 'weight' 0; all others have the weight 1. `labelled`
-    leaves out clips without a label.
+    All have the 'weight' 1. `labelled` leaves out clips without a label.
     """
     shards = dataset.shards(split, labelled=labelled)
     paths = [os.path.join(folder, s.path) for s in shards]
@@ -220,8 +218,30 @@ def eval_batches(
         views = eval_views(clip, config, num_views, num_crops)
         return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
 
-    clips = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    missing = -dataset.num_examples(split, labelled=labelled) % batch_size
+    return records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def eval_batches(
+    folder: str,
+    dataset: Dataset,
+    config: TrainingConfig,
+    *,
+    batch_size: int,
+    num_views: int,
+    num_crops: int = 1,
+    split: str = EVAL,
+    labelled: bool = False,
+) -> tf.data.Dataset:
+    """`filled_batches` of `eval_clips`."""
+    views = {'num_views': num_views, 'num_crops': num_crops}
+    clips = eval_clips(folder, dataset, config, **views, split=split, labelled=labelled)
+    return filled_batches(clips, dataset.num_examples(split, labelled=labelled), batch_size)
+
+
+@without_autograph
+def filled_batches(clips: tf.data.Dataset, num_clips: int, batch_size: int) -> tf.data.Dataset:
+    """Batches of `eval_clips`, the last one filled up with clips of 'weight' 0."""
+    missing = -num_clips % batch_size
     filler = clips.take(1).map(lambda clip: {**clip, 'weight': 0.0}).repeat(missing)
     batches = clips.concatenate(filler).batch(batch_size, drop_remainder=True)
     return batches.prefetch(BATCHES_AHEAD)

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import without_autograph
-from avmae_tf.data.inputs import Worker, eval_batches, training_batches
+from avmae_tf.data.inputs import Worker, eval_clips, filled_batches, training_batches
 from avmae_tf.data.views import scale_video
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.training import devices
@@ -63,11 +63,10 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             jit_compile=compiled,
             autograph=False,
         )
-        batches = eval_batches(
+        self.eval_clips = eval_clips(
             folder,
             task.dataset,
             config,
-            batch_size=config.schedule.batch_size,
             num_views=task.num_eval_views,
             num_crops=task.num_eval_crops,
             labelled=task.labelled,
@@ -80,8 +79,9 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 ),
                 autograph=False,
             )
-        num_evaluated = task.dataset.num_examples(splits.EVAL, labelled=task.labelled)
-        self.num_eval_steps = -(-num_evaluated // config.schedule.batch_size)
+        self.num_evaluated = task.dataset.num_examples(splits.EVAL, labelled=task.labelled)
+        self.num_eval_steps = -(-self.num_evaluated // config.schedule.batch_size)
+        batches = filled_batches(self.eval_clips, self.num_evaluated, config.schedule.batch_size)
         orbit.StandardTrainer.__init__(self, train_dataset=None)
         orbit.StandardEvaluator.__init__(
             self, eval_dataset=strategy.experimental_distribute_dataset(batches)
@@ -117,10 +117,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     def first_clips(self, count: int) -> dict[str, tf.Tensor]:
         """Inputs of the first held-out clips, to be drawn: the same ones at every look."""
-        batches = eval_batches(
-            self.folder, self.task.dataset, self.task.config, batch_size=count, num_views=1
-        )
-        batch = next(iter(batches))
+        batch = next(iter(filled_batches(self.eval_clips, self.num_evaluated, count)))
         return {m: batch[m][:, 0] for m in self.task.config.modalities}
 
     def reconstruct(self, inputs: dict[str, tf.Tensor]) -> Any:

@@ -24,15 +24,18 @@ FUSIONS = ('early', 'separate', 'shared', 'mid')
 
 def settings(encoder, decoder, objective) -> PretrainConfig | None:
     """The smallest model of a combination; None where it is illegal."""
-    tiny = {'width': 16, 'num_layers': 2, 'num_heads': 2, 'mlp_width': 32}
+
+    def tiny(kind):
+        num_layers = 2 if kind == 'mid' else 1
+        return {'width': 16, 'num_layers': num_layers, 'num_heads': 2, 'mlp_width': 32}
 
     def fusion(kind):
         return {'kind': 'mid', 'fused_layers': 1} if kind == 'mid' else kind
 
     try:
         return PretrainConfig(
-            backbone=BackboneSpec(**tiny),
-            decoder=DecoderSpec(**tiny, fusion=fusion(decoder)),
+            backbone=BackboneSpec(**tiny(encoder)),
+            decoder=DecoderSpec(**tiny(decoder), fusion=fusion(decoder)),
             encoder=fusion(encoder),
             objective=OBJECTIVES[objective],
             video=VideoSpec(num_frames=2, size_px=32, patch=(2, 8, 8)),
@@ -58,7 +61,7 @@ def test_as_many_as_the_paper_allows():
 def process():
     """One process after the other, of a few steps each: XLA keeps all that it has compiled."""
     spawn = multiprocessing.get_context('spawn')
-    with spawn.Pool(1, devices.configure_cpu_devices, maxtasksperchild=12) as pool:
+    with spawn.Pool(1, devices.configure_cpu_devices, maxtasksperchild=24) as pool:
         yield pool
 
 
