@@ -12,6 +12,7 @@ os.environ['AVMAE_CPU_DEVICES'] = '2'
 os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'  # what is compiled runs once
 
 import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 from avmae_tf.cli import main  # noqa: E402
 from avmae_tf.config import (  # noqa: E402
@@ -31,6 +32,8 @@ from avmae_tf.data import synthetic  # noqa: E402
 from avmae_tf.training import devices  # noqa: E402
 
 devices.configure_cpu_devices()
+# Nor does it pay to optimise graphs that run a few times; processes of tests do it.
+tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
 
 INPUTS = {
     'video': VideoSpec(num_frames=4, frames_per_second=4.0, size_px=32, patch=(2, 16, 16)),
@@ -74,8 +77,6 @@ def finetune_config() -> FinetuneConfig:
 @pytest.fixture(scope='module')
 def one_device():
     """Where two are no part of the claim: each device traces and optimises a step once more."""
-    import tensorflow as tf
-
     with pytest.MonkeyPatch.context() as patch:
         strategy = tf.distribute.OneDeviceStrategy('CPU:0')
         patch.setattr(devices, 'default_strategy', lambda: strategy)
@@ -111,8 +112,6 @@ def dataset(records):
 @pytest.fixture(scope='session')
 def exported(tmp_path_factory, dataset, finetune_config) -> tuple[str, str]:
     """Model folder and SavedModel of a classifier with drawn weights."""
-    import tensorflow as tf
-
     from avmae_tf.models.builders import build_classifier
     from avmae_tf.training.checkpoints import save_model
     from avmae_tf.training.export import export_saved_model
@@ -130,8 +129,6 @@ def exported(tmp_path_factory, dataset, finetune_config) -> tuple[str, str]:
 @pytest.fixture(scope='session')
 def served(exported):
     """The SavedModel, loaded."""
-    import tensorflow as tf
-
     return tf.saved_model.load(exported[1])
 
 

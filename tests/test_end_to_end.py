@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from command import BIN, COMPONENTS, SETTINGS, avmae, run_pipeline, versions
+from command import BIN, COMPONENTS, SETTINGS, avmae, run_pipeline, versions, write_pipeline
 
 from avmae_tf.data import synthetic
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('one_device')]
 
 
 def stages(done) -> dict[str, str]:
@@ -26,6 +26,14 @@ def stages(done) -> dict[str, str]:
         elif node:
             said[node] = line.strip()
     return said
+
+
+@pytest.fixture
+def run_here(here):
+    """`run_pipeline` in this process: another would import TFX to find that nothing changed."""
+    return lambda folder, **settings: here(
+        'pipeline', 'run', '--config', write_pipeline(folder, **settings)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -53,16 +61,16 @@ def test_a_run_pushes_a_model_and_counts_what_it_set_aside(folder):
     assert all(name in listed.read_text() for name in ('truncated.mp4', 'text.mp4', 'gone.mp4'))
 
 
-def test_an_unchanged_run_executes_nothing_and_pushes_nothing(folder):
+def test_an_unchanged_run_executes_nothing_and_pushes_nothing(folder, run_here):
     before = versions(folder)
-    said = stages(run_pipeline(folder))
+    said = stages(run_here(folder))
     assert [n for n in COMPONENTS if said[n] != 'nothing changed'] == []
     assert versions(folder) == before
 
 
-def test_a_gate_that_is_not_met_refuses(folder):
+def test_a_gate_that_is_not_met_refuses(folder, run_here):
     before = versions(folder)
-    done = run_pipeline(folder, gate=0.999)
+    done = run_here(folder, gate=0.999)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith('error: not pushed: top1 is 0.') and 'below the gate of 0.999' in last
@@ -70,8 +78,8 @@ def test_a_gate_that_is_not_met_refuses(folder):
     assert versions(folder) == before
 
 
-def test_a_changed_recipe_reruns_only_what_depends_on_it(folder):
-    done = run_pipeline(folder, epochs=1)
+def test_a_changed_recipe_reruns_only_what_depends_on_it(folder, run_here):
+    done = run_here(folder, epochs=1)
     said = stages(done)
     assert 'nothing to compare with' not in done.stderr
     assert said['VideoExampleGen'] == said['Pretrainer'] == 'nothing changed'
@@ -79,9 +87,11 @@ def test_a_changed_recipe_reruns_only_what_depends_on_it(folder):
     assert len(versions(folder)) == 2
 
 
-def test_a_third_run_that_changes_nothing_executes_nothing_whatever_was_pushed_before(folder):
+def test_a_third_run_that_changes_nothing_executes_nothing_whatever_was_pushed_before(
+    folder, run_here
+):
     before = versions(folder)
-    said = stages(run_pipeline(folder, epochs=1))
+    said = stages(run_here(folder, epochs=1))
     assert [n for n in COMPONENTS if said[n] != 'nothing changed'] == []
     assert versions(folder) == before
 

@@ -129,12 +129,11 @@ def train(
                 )
         run_folder.claim(state)
         trainer.read_from(start)
-        controller.train_and_evaluate(
+        final = controller.train_and_evaluate(
             trainer.num_steps,
             trainer.num_eval_steps,
             eval_interval=run.steps_per_loop * run.test_every_loops,
-        )
-        final = controller.evaluate(trainer.num_eval_steps)
+        ) or controller.evaluate(trainer.num_eval_steps)  # killed after its last step
     scalars = {k: float(v) for k, v in final.items()}
     save_model(run_folder.model, trainer.model, task.dataset)
     run_folder.finish(state, scalars)
