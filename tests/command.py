@@ -9,7 +9,8 @@ from avmae_tf.training.devices import CPU_DEVICES
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, CPU_DEVICES: '1'}  # a user's: each device traces the step once more
-COMPONENTS = 'VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator', 'Pusher'
+CACHED = 'VideoExampleGen', 'Pretrainer', 'Finetuner', 'Evaluator'
+COMPONENTS = *CACHED, 'Pusher'  # which looks at what is served, every time
 SETTINGS = """
 name: small
 root: .
