@@ -8,6 +8,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker import sdk_worker
 
+from beam_jobs import portable  # noqa: F401 - puts right how Beam loses workers and long jobs
+
 # Beam's workers print tracebacks that they also raise; the user is to see one line.
 sdk_worker.print = lambda *lines, **settings: None
 

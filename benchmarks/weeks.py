@@ -121,7 +121,7 @@ def settings(folder: Path) -> dict[str, Any]:
         'finetune': {
             'recipe': 'demo',
             'modalities': ['audio'],
-            'fusion': 'none',
+            'fusion': 'early',
             'audio': {'seconds': 0.96, 'patch': [16, 32]},
             'backbone': {'width': 32, 'num_layers': 1, 'num_heads': 2, 'mlp_width': 64},
             'num_views': 1,
@@ -191,11 +191,11 @@ def simulate(folder: Path, weeks: Sequence[Week]) -> list[Report]:
         AssertionError: a claim does not hold.
     """
     collection = Collection(folder, sum(week.added for week in weeks))
-    reports, new = [], 0
+    reports: list[Report] = []
+    new = 0
     for number, week in enumerate(weeks, 1):
         report = run_week(folder, collection, week)
         reports.append(report)
-        print(f'week {number}: {report}', file=sys.stderr)
         new += week.added + week.changed
         if week.trouble == BAD_LABELS:
             assert 'a softmax needs one label a clip' in report.refusal, report

@@ -1,8 +1,10 @@
 """The same records whatever runs the job, and however often it is killed."""
 
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -48,17 +50,91 @@ def test_an_option_that_beam_does_not_know_is_an_error():
         pipeline_maker(None, ['--direct_num_workers=2', '--direct_workers=2'])
 
 
-@pytest.mark.parametrize(
-    'mode', ['in_memory', pytest.param('multi_processing', marks=pytest.mark.slow)]
-)
-def test_another_runner_makes_the_same_shards(clips, records, tmp_path, mode):
-    make = pipeline_maker(
-        'DirectRunner', [f'--direct_running_mode={mode}', '--direct_num_workers=2']
-    )
+def test_another_runner_makes_the_same_shards(clips, records, tmp_path):
+    make = pipeline_maker('DirectRunner', ['--direct_running_mode=in_memory'])
     manifest = build_manifest(str(clips.parent), str(clips))
     convert(manifest, str(tmp_path / 'out'), MEDIA, make_pipeline=make)
     assert shards(tmp_path / 'out') == shards(records)
     assert load_dataset(str(tmp_path / 'out')) == load_dataset(records)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(('localhost', 0))
+        return listening.getsockname()[1]
+
+
+def workers_of(pool: int) -> list[int]:
+    """Processes that a pool of workers has started."""
+    children = Path(f'/proc/{pool}/task').glob('*/children')  # by the thread that started them
+    return [int(pid) for path in children for pid in path.read_text().split()]
+
+
+@contextlib.contextmanager
+def service(*command, ready: str):
+    """A server that is up and running; it is ended with all that it started."""
+    environment = {
+        **os.environ,
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        'PYTHONPATH': str(ROOT),
+    }
+    server = subprocess.Popen(
+        [sys.executable, '-m', *command], env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(int(ready)):
+            assert server.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        yield server.pid
+    finally:
+        for pid in (*workers_of(server.pid), server.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        server.wait()
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(('localhost', port), 1):
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_portable_runner_with_a_killed_worker_fails_by_name_and_goes_on(clips, records, tmp_path):
+    """Beam's own job service and pool of workers, which runs each in a process of its own."""
+    jobs, workers, out = free_port(), free_port(), tmp_path / 'out'
+    with (
+        service('beam_jobs.portable', f'--port={jobs}', ready=str(jobs)),
+        service(
+            'apache_beam.runners.worker.worker_pool_main', f'--service_port={workers}',
+            ready=str(workers),
+        ) as pool,
+    ):  # fmt: skip
+        make = pipeline_maker(
+            'PortableRunner',
+            [
+                f'--job_endpoint=localhost:{jobs}', '--environment_type=EXTERNAL',
+                f'--environment_config=localhost:{workers}',
+            ],
+        )  # fmt: skip
+        manifest = build_manifest(str(clips.parent), str(clips))
+        killed = []
+
+        def kill(done: int, total: int) -> None:
+            if not killed and 0 < done < total:
+                killed.extend(workers_of(pool))
+                os.kill(killed[0], signal.SIGKILL)
+
+        with pytest.raises(RuntimeError, match='WorkerLostError: a worker process ended'):
+            convert(manifest, str(out), MEDIA, make_pipeline=make, progress=kill)
+        done = {path: path.stat().st_mtime_ns for path in out.glob('Split-*/*')}
+        assert killed and 0 < len(done) < len(shards(records))
+        convert(manifest, str(out), MEDIA, make_pipeline=make)
+        assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert shards(out) == shards(records)
+    assert load_dataset(str(out)) == load_dataset(records)
 
 
 @pytest.mark.slow
