@@ -104,6 +104,7 @@ def test_a_tpu_is_a_custom_job_with_the_same_command(vertex, kubeflow):
     assert pool['machine_spec'] == {'machine_type': 'ct5lp-hightpu-4t', 'tpu_topology': '4x4'}
     container = pool['container_spec']
     assert container['image_uri'] == 'images.example/avmae-tpu:1'
+    assert {'name': 'AVMAE_IMAGE', 'value': container['image_uri']} in container['env']
     assert payload['job_spec']['scheduling']['timeout'] == '345600s'
     ours = kubeflow[0]['deploymentSpec']['executors']['Pretrainer_executor']['container']
     assert container['command'] == ours['command']
