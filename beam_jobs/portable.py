@@ -25,7 +25,7 @@ class WorkerLostError(Failed):
         super().__init__(f'{what}; run the same command again: what is done is kept')
 
 
-class _Connection(worker_handlers.ControlConnection):  # type: ignore[misc]
+class _Connection(worker_handlers.ControlConnection):
     """The runner's line to a worker, which notices when it breaks."""
 
     is_broken = False
@@ -44,7 +44,7 @@ class _Connection(worker_handlers.ControlConnection):  # type: ignore[misc]
         return future
 
 
-class _Handle(portable_runner.JobServiceHandle):  # type: ignore[misc]
+class _Handle(portable_runner.JobServiceHandle):
     """A client of a job server, which listens to a job for as long as it takes."""
 
     def run(self, preparation_id: str) -> Any:
