@@ -44,6 +44,8 @@ def decode_clips(
     those are lost that do it alone; so is a single one whose worker somebody else ended.
     """
     path, done = os.fspath(path), 0
+    if not is_remote(path):
+        path = os.path.abspath(path)  # children began in what was the working directory then
     with _decoder() as decoder:
         try:
             for outcome in decoder.clips(path, wanted, spec, limits):

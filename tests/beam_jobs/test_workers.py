@@ -98,6 +98,12 @@ def test_a_worker_that_was_ended_between_clips_is_replaced(worker_runs, video):
     assert third not in (first, os.getpid())
 
 
+def test_a_relative_path_is_one_of_today_also_for_a_worker_that_began_elsewhere(video, monkeypatch):
+    whole = decode_clip(video, SPEC)  # by a worker that is there from now on
+    monkeypatch.chdir(Path(video).parent)
+    assert same(decode_clip(Path(video).name, SPEC), whole)
+
+
 def test_a_reader_that_stops_early_leaves_no_clip_for_the_next(video):
     clips = decode_clips(video, [Wanted(0, 1), Wanted(2, 3)], SPEC, LIMITS)
     next(clips)
