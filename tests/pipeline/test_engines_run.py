@@ -19,6 +19,7 @@ NEVER_CACHED = {'ManifestGen', 'ServedModel', 'Pusher', 'RunOutcome'}
 STARTED, SAVED = 'Starting executor', 'saved checkpoint to'  # as TFX and Orbit log it
 STYLE = synthetic.ClipStyle(size_px=32, seconds=1.0)
 NUM_TRAIN, NUM_EVAL = 16, 8
+ROUNDING = 1e-5  # this process optimises no graphs, theirs do
 
 
 def settings_of(pretrain_config, finetune_config) -> dict:
@@ -166,7 +167,7 @@ def test_on_kubeflow_every_component_may_be_killed_once(place, videos, local_wei
         assert 'resumed from step' in place.engine.log(name)
     assert len(place.versions()) == 1 and place.outcome()['blessed']
     for ours, theirs in zip(place.weights(), local_weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=ROUNDING)
 
     unchanged = place.run(text)
     assert {name for name, task in unchanged.items() if not task.cached} == NEVER_CACHED
@@ -214,4 +215,4 @@ def test_on_vertex_with_training_on_a_tpu_slice_as_custom_jobs(place, videos, lo
     (model,) = done['Pretrainer'].artifacts['model']
     assert np.isfinite(model['metadata']['loss'])
     for ours, theirs in zip(place.weights(), local_weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=ROUNDING)
