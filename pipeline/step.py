@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import NoReturn
 
+from avmae_tf import console
 from components.outcome.notice import send_notice
 
 EXIT_FAILED, EXIT_TIME_LIMIT = 1, 124
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     what = f'{own.node} of {run_of(rest)}'
 
     def fail(text: str, code: int) -> NoReturn:
-        print(f'{what} failed: {text}', file=sys.stderr, flush=True)
+        console.say(f'{what} failed: {text}')
         send_notice(own.notify, f'{what} failed: {text}')
         leave(code)
 
