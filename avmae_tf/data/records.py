@@ -83,35 +83,22 @@ def read_record(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
     """
     parsed = _parse(serialized, {label_index_key(head): tf.int64 for head in heads})
     measured = _measure(parsed)
+    rate_hz, fault = measured['sample_rate_hz'], _fault(serialized, parsed, measured)
 
-    # A function of its own: the many operations of a branch that is not taken cost time, too.
-    @tf.function(autograph=False, experimental_attributes={'_noinline': True})
-    def checked():
-        fault = _fault(serialized, parsed, measured)
-        whole = tf.equal(fault, '')
-        samples = _pcm(tf.where(whole, parsed[WAVEFORM], ''))
-        floats = parsed[WAVEFORM_FLOATS]
-        sound = _first_of(samples, floats[: tf.where(whole, tf.size(floats), 0)])
-        return resample(sound, tf.where(whole, measured['sample_rate_hz'], SAMPLE_RATE_HZ)), fault
-
-    nothing = tf.constant('')
-    waveform, fault = tf.cond(
-        _is_plain(parsed, measured), lambda: (_pcm(parsed[WAVEFORM]), nothing), checked
-    )
+    whole = tf.equal(fault, '')
+    # What has a fault is emptied, since branches of the graph cost every record their time.
+    samples = tf.io.decode_raw(tf.where(whole, parsed[WAVEFORM], ''), tf.int16)
+    samples = tf.cast(tf.reshape(samples, [-1]), tf.float32) * (1 / INT16_SCALE)
+    floats = parsed[WAVEFORM_FLOATS]
+    waveform = _first_of(samples, floats[: tf.where(whole, tf.size(floats), 0)])
     return {
         'key': tf.strings.reduce_join(parsed[KEY]),
         'labels': {head: parsed[label_index_key(head)] for head in heads},
         'frames': parsed[FRAMES],
         'frames_per_second': measured['frames_per_second'],
-        'waveform': waveform,
+        'waveform': resample(waveform, tf.where(whole, rate_hz, SAMPLE_RATE_HZ)),
         'fault': fault,
     }
-
-
-def _pcm(sound: tf.Tensor) -> tf.Tensor:
-    """Strings of int16 samples to [S] in [-1, 1]."""
-    samples = tf.reshape(tf.io.decode_raw(sound, tf.int16), [-1])
-    return tf.cast(samples, tf.float32) * (1 / INT16_SCALE)
 
 
 def parse_record(serialized: tf.Tensor, heads: Iterable[str] = ()) -> dict:
@@ -158,7 +145,6 @@ def _measure(parsed: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     derived = tf.math.divide_no_nan(tf.cast(num_frames, tf.float32), seconds)
     return {
         'num_frames': num_frames,
-        'num_bytes': num_bytes,
         'frames_per_second': tf.concat([parsed[FRAME_RATE], [derived]], axis=0)[0],
         'num_samples': num_samples,
         'sample_rate_hz': rate_hz,
@@ -169,43 +155,11 @@ def _span_us(parsed: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.reduce_sum(parsed[END_US]) - tf.reduce_sum(parsed[START_US])
 
 
-def _is_plain(parsed: dict[str, tf.Tensor], measured: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Whether a record is as this program writes those that have everything; no such has a fault.
-
-    A few operations for all of `_fault`, which most records are thus spared.
-    """
-    counts = [
-        measured['num_frames'],
-        tf.size(parsed[WAVEFORM]),
-        tf.size(parsed[WAVEFORM_FLOATS]),
-        measured['num_bytes'] % BYTES_PER_SAMPLE,
-        measured['num_samples'],
-        tf.cast(measured['sample_rate_hz'], tf.int32),
-    ]
-    most = [checks.MAX_FRAMES, 1, 0, 0, checks.MAX_SECONDS * SAMPLE_RATE_HZ, SAMPLE_RATE_HZ]
-    seconds = tf.cast(measured['num_samples'], tf.float32) / SAMPLE_RATE_HZ
-    rate, span = measured['frames_per_second'], tf.cast(_span_us(parsed), tf.float32) / 1e6
-    share, slack = checks.TIMES_SLACK
-    misses = tf.abs(seconds - span) - share * span
-    numbers, (slowest, fastest) = tf.stack([rate, misses]), checks.FRAME_RATES
-    return tf.reduce_all(
-        tf.concat(
-            [
-                tf.stack(counts) >= [1, 1, 0, 0, 0, SAMPLE_RATE_HZ],
-                tf.stack(counts) <= most,
-                numbers >= [slowest, -checks.MAX_SECONDS],
-                numbers <= [fastest, slack],
-            ],
-            axis=0,
-        )
-    )
-
-
 def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
     """What a record lacks or contradicts; '' if nothing."""
     num_samples, rate_hz = measured['num_samples'], measured['sample_rate_hz']
     sound, floats = parsed[WAVEFORM], parsed[WAVEFORM_FLOATS]
-    num_bytes = measured['num_bytes']
+    num_bytes = tf.reduce_sum(tf.strings.length(sound))
     return checks.first_broken(
         checks.key_rule(serialized, parsed[FRAMES], FRAMES),
         checks.key_rule(serialized, (sound, floats), WAVEFORM, WAVEFORM_FLOATS),
