@@ -51,8 +51,7 @@ def check_beam(config: PipelineConfig, target: Target) -> None:
 
 
 def _options(config: PipelineConfig, target: Target) -> dict[str, Option]:
-    settings = getattr(config.targets, target)
-    options = settings.beam if settings else {}
+    options = config.targets.of(target).beam
     return options if _is_on_dataflow(options) else {**THIS_MACHINE, **options}
 
 

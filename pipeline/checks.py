@@ -18,10 +18,8 @@ def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> No
 
     Of the target's settings those are refused, too, that would do nothing.
     """
-    settings = getattr(config.targets, target)
+    settings = config.targets.of(target)
     where = f'targets.{target}'
-    if settings is None:
-        raise ValueError(f'{where}: is missing; give the image to run, and where to run it')
     for name, step in settings.components.items():
         field = f'{where}.components.{name}'
         if name not in nodes:

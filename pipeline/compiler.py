@@ -62,7 +62,7 @@ def compile_local(
 
 def compile_remote(config: PipelineConfig, target: Target) -> dict[str, Any]:
     """The graph as a PipelineJob for an engine."""
-    settings = getattr(config.targets, target)
+    settings = config.targets.of(target)
     pipeline = _checked(config, target, RUN_IDS[target])
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(

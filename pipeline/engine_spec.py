@@ -6,11 +6,11 @@ from typing import Any
 from avmae_tf.training.origin import IMAGE
 from pipeline.checks import NEVER_CACHED
 from pipeline.config import PipelineConfig
+from pipeline.step import GCP_RESOURCES
 from pipeline.targets import GPU_RESOURCE, VERTEX, KubeflowStep, RemoteStep, Target, VertexStep
 
 COMMAND = ('python', '-m', 'pipeline.step')
 INVOCATION, ESCAPED = '{{$}}', '{{$.json_escape[1]}}'
-GCP_RESOURCES = 'gcp_resources'
 LAUNCHER_MODULE = 'google_cloud_pipeline_components.container.v1.custom_job.launcher'
 LAUNCHER_IMAGE = 'gcr.io/ml-pipeline/google-cloud-pipeline-components:2.8.0'
 BACKOFF = {'backoffDuration': '60s', 'backoffFactor': 2.0, 'backoffMaxDuration': '3600s'}
@@ -22,7 +22,7 @@ Document = dict[str, Any]
 def finish(job: Document, config: PipelineConfig, target: Target) -> Document:
     """The PipelineJob of TFX's compiler with all that the settings say, and without its faults."""
     spec = job['pipelineSpec']
-    settings = getattr(config.targets, target)
+    settings = config.targets.of(target)
     _name_producers(spec)
     _set_defaults(spec, config)
     for name, task in spec['root']['dag']['tasks'].items():

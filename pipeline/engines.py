@@ -118,10 +118,7 @@ def engine_for(config: PipelineConfig, target: Target) -> Engine:
     """
     if target == LOCAL:
         raise ValueError(f'the target {LOCAL} is this machine, and no engine')
-    if getattr(config.targets, target) is None:
-        raise ValueError(
-            f'targets.{target}: is missing; give the image to run, and where to run it'
-        )
+    config.targets.of(target)
     if target == KUBEFLOW:
         from pipeline.kubeflow import Kubeflow
 

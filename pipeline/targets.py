@@ -159,6 +159,19 @@ class Targets(Spec):
     kubeflow: KubeflowTarget | None = None
     vertex: VertexTarget | None = None
 
+    def of(self, target: Target) -> Any:
+        """Settings of a target.
+
+        Raises:
+            ValueError: the file has none for it.
+        """
+        settings = getattr(self, target)
+        if settings is None:
+            raise ValueError(
+                f'targets.{target}: is missing; give the image to run, and where to run it'
+            )
+        return settings
+
 
 def _merged(defaults: RemoteStep, step: RemoteStep | None) -> dict[str, Any]:
     own = step.model_dump(exclude_none=True) if step else {}

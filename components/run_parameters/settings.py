@@ -100,11 +100,11 @@ class RunSettings(Spec):
         Raises:
             ValueError: there is no such parameter; pydantic's ValidationError is one, too.
         """
-        settings = self.model_dump()
+        settings, known = self.model_dump(), self.parameters
         for name, text in changes.items():
-            if name not in self.parameters:
+            if name not in known:
                 raise ValueError(
-                    f'{name}: cannot change between runs; what can is {", ".join(self.parameters)}'
+                    f'{name}: cannot change between runs; what can is {", ".join(known)}'
                 )
             *groups, field = name.split('.')
             group = settings
