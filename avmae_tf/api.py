@@ -163,7 +163,7 @@ def pretrain(
 
     Raises:
         ValueError: a setting is illegal, `workdir` holds another run, or records are damaged.
-        Failed: a loss or a weight is not finite (`avmae_tf.training.loop.Diverged`).
+        Failed: a loss or a weight is not finite (`avmae_tf.training.actions.Diverged`).
     """
     from avmae_tf.training import devices, runs
 
@@ -199,7 +199,7 @@ def finetune(
     Raises:
         ValueError: a setting is illegal, a start is no model or does not fit, the records have
             other labels than the recipe needs or are damaged, or `workdir` holds another run.
-        Failed: a loss or a weight is not finite (`avmae_tf.training.loop.Diverged`).
+        Failed: a loss or a weight is not finite (`avmae_tf.training.actions.Diverged`).
     """
     from avmae_tf.training import devices, runs
 

@@ -1,7 +1,6 @@
 """A run from its first step to the finished model: Orbit's controller, checkpoints, pictures."""
 
 import contextlib
-import math
 import os
 from collections.abc import Callable
 
@@ -9,22 +8,15 @@ import orbit
 import tensorflow as tf
 from absl import logging
 
-from avmae_tf import console
 from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import check_sizes, damage_named
 from avmae_tf.data.locks import holds
-from avmae_tf.training import devices, visuals
+from avmae_tf.training import devices
+from avmae_tf.training.actions import Actions, Progress, Running
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
 from avmae_tf.training.saving import CheckpointManager
 from avmae_tf.training.tasks import Task
 from avmae_tf.training.trainer import Trainer
-
-PICTURE_CLIPS = 4
-Progress = Callable[..., None]  # progress(step, steps, **scalars)
-
-
-class Diverged(console.Failed):
-    """A loss or a weight is not finite: the message says which, when, and what is kept."""
 
 
 @holds('run_folder')
@@ -73,40 +65,26 @@ def train(
         say=say,
     )
 
-    picture_interval = run.steps_per_loop * run.pictures_every_loops
-
-    def draw(number: int):
-        with controller.summary_manager.summary_writer().as_default():
-            visuals.summarise(trainer.reconstruct(clips), clips, task.config, number)
-
-    def watch(output):
-        number = int(step.numpy())
-        scalars = {k: float(v) for k, v in output.items()}
-        check_finite(scalars, trainer.not_finite(), number)
-        progress(number, trainer.num_steps, **scalars)
-        if task.has_pictures and (number % picture_interval == 0 or number == trainer.num_steps):
-            draw(number)
-
-    def watch_test(output):
-        check_finite({f'test {k}': float(v) for k, v in output.items()}, None, int(step.numpy()))
-
-    def check_finite(scalars: dict[str, float], variable: str | None, number: int):
-        losses = {k: v for k, v in scalars.items() if 'loss' in k}
-        wrong = [k for k, v in losses.items() if not math.isfinite(v)] or [variable]
-        if not wrong[0]:
-            return
-        kept = manager.latest_checkpoint
-        raise Diverged(
-            f'{task.name}: {wrong[0]} is not finite at step {number} '
-            f'({", ".join(f"{k} {v:.4g}" for k, v in losses.items())}); '
-            f'{f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"}. '
-            'Try a lower schedule.learning_rate (now '
-            f'{task.config.schedule.learning_rate:g}) or a longer schedule.warmup_epochs (now '
-            f'{task.config.schedule.warmup_epochs:g}), in a new folder'
+    summaries = {
+        split: orbit.utils.SummaryManager(
+            os.path.join(run_folder.logs, split), tf.summary.scalar, global_step=step
         )
+        for split in (splits.TRAIN, splits.EVAL)
+    }
+    actions = Actions(
+        Running(
+            trainer=trainer,
+            run=run,
+            folder=run_folder,
+            manager=manager,
+            train_summaries=summaries[splits.TRAIN],
+            eval_summaries=summaries[splits.EVAL],
+            progress=progress,
+            say=say,
+        )
+    )
 
     with contextlib.redirect_stdout(None), damage_named():  # Orbit prints what it logs
-        clips = trainer.first_clips(PICTURE_CLIPS) if task.has_pictures else None
         controller = orbit.Controller(
             global_step=step,
             trainer=trainer,
@@ -114,10 +92,10 @@ def train(
             strategy=strategy,
             steps_per_loop=run.steps_per_loop,
             checkpoint_manager=manager,
-            train_actions=[watch],
-            eval_actions=[watch_test],
-            summary_dir=os.path.join(run_folder.logs, splits.TRAIN),
-            eval_summary_dir=os.path.join(run_folder.logs, splits.EVAL),
+            train_actions=[actions.after_steps],
+            eval_actions=[actions.after_test],
+            summary_manager=summaries[splits.TRAIN],
+            eval_summary_manager=summaries[splits.EVAL],
         )
         start = int(step.numpy())
         if manager.latest_checkpoint:

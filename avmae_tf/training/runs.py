@@ -7,6 +7,7 @@ from typing import Any
 from avmae_tf.config import FinetuneConfig, PretrainConfig, RunSpec
 from avmae_tf.data.dataset import load_dataset
 from avmae_tf.training import loop
+from avmae_tf.training.actions import Progress
 from avmae_tf.training.checkpoints import RunFolder, run_folder
 from avmae_tf.training.start import StartModels
 from avmae_tf.training.tasks import FinetuneTask, PretrainTask, Task
@@ -38,7 +39,7 @@ class Training:
         folder: str,
         run: RunSpec,
         *,
-        progress: loop.Progress,
+        progress: Progress,
         say: Callable[[str], None],
     ) -> Trained:
         """Trains in `folder`, or goes on there; a run that is finished returns at once.

@@ -13,7 +13,7 @@ from avmae_tf.config import AugmentSpec, Mixup, RunSpec
 from avmae_tf.data.augment import mixup
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.builders import blank_inputs
-from avmae_tf.training import checkpoints, devices, loop
+from avmae_tf.training import actions, checkpoints, devices, loop
 from avmae_tf.training.checkpoints import (
     RunFolder,
     RunState,
@@ -228,7 +228,7 @@ def test_weights_that_are_not_finite_stop_the_run_and_spare_the_good_checkpoints
         if step == 6:
             poison.assign(np.nan)
 
-    with pytest.raises(loop.Diverged) as stopped:
+    with pytest.raises(actions.Diverged) as stopped:
         loop.train(
             Poisoned(small, dataset), records, folder,
             run=RUN.replace(jit_compile=False), progress=spoil,
