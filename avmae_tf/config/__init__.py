@@ -62,6 +62,7 @@ from avmae_tf.config.recipes import (
     merge,
     resolve_recipe,
 )
+from avmae_tf.config.run import RunSpec
 from avmae_tf.config.start import check_number, check_start, origins
 from avmae_tf.config.text import read_yaml
 from avmae_tf.config.training import (
@@ -71,7 +72,6 @@ from avmae_tf.config.training import (
     Optimizer,
     OptimizerSpec,
     PretrainConfig,
-    RunSpec,
     ScheduleSpec,
     TrainingConfig,
 )
