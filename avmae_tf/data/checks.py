@@ -32,6 +32,14 @@ TIMES_SLACK = (0.25, 0.1)  # by which sound may miss a clip's times: a part of t
 _START_OF_JPEG, _START_OF_SCAN = b'\xff\xd8\xff', b'\xff\xda'
 
 
+def rare(branch: Callable[..., Any]) -> Callable[..., Any]:
+    """A branch of the graph that is seldom taken, as a function of its own.
+
+    Else each of its operations would cost time where it is not taken, too.
+    """
+    return tf.function(branch, autograph=False, experimental_attributes={'_noinline': True})
+
+
 Rule = tuple  # whether it holds, a scalar, and the parts of its sentence, texts and numbers
 
 
@@ -47,7 +55,7 @@ def first_broken(*rules: Rule) -> tf.Tensor:
 
     # The sentence is made only where a rule is broken; else it would slow the input pipeline.
     nothing = tf.constant('')
-    return tf.cond(tf.reduce_all([holds for holds, *_ in rules]), lambda: nothing, sentence)
+    return tf.cond(tf.reduce_all([holds for holds, *_ in rules]), lambda: nothing, rare(sentence))
 
 
 def _text(part: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from avmae_tf.data.checks import (
     MAX_VALUES_A_SECOND,
     first_broken,
     length_rule,
+    rare,
     rate_rules,
 )
 
@@ -25,13 +26,12 @@ _UNKNOWN_BYTES = 0x7FFF0000  # from here on a length is what programs write into
 def resample(samples: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:
     """[S] at `rate_hz`, an integer, to 16 kHz; what is above half the lower rate is left out."""
 
-    # A function of its own: the many operations of a branch that is not taken cost time, too.
-    @tf.function(autograph=False, experimental_attributes={'_noinline': True})
-    def changed(samples, rate_hz):
+    @rare
+    def changed():
         return _by_seconds(lambda start, end: samples[start:end], tf.size(samples), rate_hz)
 
     same = tf.equal(rate_hz, SAMPLE_RATE_HZ)
-    return tf.cond(same, lambda: samples, lambda: changed(samples, rate_hz))
+    return tf.cond(same, lambda: samples, changed)
 
 
 def _by_seconds(read, size: tf.Tensor, rate_hz: tf.Tensor) -> tf.Tensor:

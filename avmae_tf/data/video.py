@@ -10,6 +10,7 @@ import functools
 import tensorflow as tf
 
 from avmae_tf.config import VideoSpec
+from avmae_tf.data.checks import rare
 
 Number = tf.Tensor | float
 Pair = tf.Tensor | tuple[float, float]
@@ -17,6 +18,14 @@ CENTRE = (0.5, 0.5)
 JPEG_BLOCK_PX = 16  # of a picture whose colours are stored at half its width
 MAX_STEP = 1.25  # stored pixels to one of the view; from more, pixels between two would be lost
 DECODER_RATIOS = (1, 2, 4, 8)
+# Markers and lengths of segments where encoders that leave out comments write them.
+_LAYOUT = {
+    0: b'\xff\xd8\xff\xe0\x00\x10',
+    20: b'\xff\xdb\x00\x43',
+    89: b'\xff\xdb\x00\x43',
+    158: b'\xff\xc0\x00\x11',
+}
+_SIZE_AT = range(163, 167)  # of JPEGs of that layout: height and width, two bytes each
 
 
 def frame_indices(
@@ -68,20 +77,39 @@ def decode_frames(
     They may be of several sizes; where they are much larger than the view they are reduced without
     aliasing.
     """
-    sizes = tf.stack([tf.io.extract_jpeg_shape(x)[:2] for x in tf.unstack(jpegs, spec.num_frames)])
-    window = crop_window(sizes[0], spec, corner, scale)
-    alike = tf.reduce_all(sizes == sizes[0])
+    jpegs = tf.ensure_shape(jpegs, [spec.num_frames])
+    window = crop_window(tf.io.extract_jpeg_shape(jpegs[0])[:2], spec, corner, scale)
     small = tf.reduce_max(window[2:]) <= round(MAX_STEP * spec.size_px)
-    frames = tf.cond(
-        alike & small,
-        lambda: _decode_alike(jpegs, spec, window),
-        lambda: tf.map_fn(
-            lambda x: _decode_reduced(*x, spec, corner, scale),
-            (jpegs, sizes),
+
+    @rare
+    def reduced():
+        return tf.map_fn(
+            lambda jpeg: _decode_reduced(jpeg, spec, corner, scale),
+            jpegs,
             fn_output_signature=tf.uint8,
-        ),
-    )
+        )
+
+    usual = are_alike(jpegs) & small
+    frames = tf.cond(usual, lambda: _decode_alike(jpegs, spec, window), reduced)
     return tf.ensure_shape(frames, spec.input_shape)
+
+
+def are_alike(jpegs: tf.Tensor) -> tf.Tensor:
+    """Whether JPEGs [T] are of one size."""
+    # Asking the decoder for each size costs as much as decoding a frame, so the usual ones are told
+    # by their first bytes.
+    markers = b''.join(_LAYOUT.values())
+    places = [at + i for at, marker in _LAYOUT.items() for i in range(len(marker))]
+    heads = tf.io.decode_raw(jpegs, tf.uint8, fixed_length=max(_SIZE_AT) + 1)
+    heads = tf.gather(heads, [*places, *_SIZE_AT], axis=1)
+    usual = tf.reduce_all(heads[0, : len(markers)] == tf.constant(list(markers), tf.uint8))
+
+    @rare
+    def by_decoder():
+        sizes = [tf.io.extract_jpeg_shape(x)[:2] for x in tf.unstack(jpegs)]
+        return tf.reduce_all(tf.stack(sizes) == sizes[0])
+
+    return tf.cond(usual & tf.reduce_all(heads == heads[0]), lambda: True, by_decoder)
 
 
 def _decode_alike(jpegs: tf.Tensor, spec: VideoSpec, window: tf.Tensor) -> tf.Tensor:
@@ -95,24 +123,24 @@ def _decode_alike(jpegs: tf.Tensor, spec: VideoSpec, window: tf.Tensor) -> tf.Te
         # `fancy_upscaling=False` would cost more: that path copies every second row.
         return tf.io.decode_and_crop_jpeg(jpeg, blocks, channels=3, dct_method='INTEGER_FAST')
 
+    @rare
     def resized():
         return tf.cast(tf.image.resize(frames, wanted) + 0.5, tf.uint8)
 
     # Unrolled: a loop costs a tenth of the decoding.
-    frames = tf.stack([decode(jpeg) for jpeg in tf.unstack(jpegs, num=spec.num_frames)])
+    frames = tf.stack([decode(jpeg) for jpeg in tf.unstack(jpegs)])
     frames = frames[:, :, inside:]
     wanted = [spec.size_px, spec.size_px]
     return tf.cond(tf.reduce_all(window[2:] == spec.size_px), lambda: frames, resized)
 
 
-def _decode_reduced(
-    jpeg: tf.Tensor, size: tf.Tensor, spec: VideoSpec, corner: Pair, scale: Pair
-) -> tf.Tensor:
-    """The view of one JPEG of `size` [H, W], uint8 [size_px, size_px, 3].
+def _decode_reduced(jpeg: tf.Tensor, spec: VideoSpec, corner: Pair, scale: Pair) -> tf.Tensor:
+    """The view of one JPEG, uint8 [size_px, size_px, 3].
 
     The decoder divides by a power of two, which spares it time and memory, down to twice the view;
     the rest is left to a filter that keeps more of what the view can show.
     """
+    size = tf.io.extract_jpeg_shape(jpeg)[:2]
     steps = tf.reduce_min(crop_window(size, spec, corner, scale)[2:]) // (2 * spec.size_px)
 
     def decode(ratio):

@@ -11,6 +11,7 @@ from avmae_tf.config.heads import LABEL
 from avmae_tf.data.record_writer import write_record
 from avmae_tf.data.records import parse_record
 from avmae_tf.data.video import (
+    are_alike,
     crop_window,
     decode_frames,
     frame_indices,
@@ -283,3 +284,31 @@ def test_crops_are_measured_in_frames_of_the_records(finetune_config):
     for scale in ((1.0, 1.0), (1.28, 0.9)):  # what an unset size has always shown
         window = crop_window(size, SPEC, (0.3, 0.6), scale)
         assert (crop_window(size, config.video, (0.3, 0.6), scale) == window).numpy().all()
+
+
+def encoded(height, width, *options):
+    """A JPEG of this size as OpenCV writes it with these options."""
+    return cv2.imencode('.jpg', np.zeros((height, width, 3), np.uint8), [*options])[1].tobytes()
+
+
+@pytest.mark.parametrize('options', [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+@pytest.mark.parametrize('sizes, wanted', [
+    ([(48, 64), (48, 64), (48, 64)], True),
+    ([(48, 64), (64, 48), (48, 64)], False),
+    ([(48, 64), (48, 64), (48, 320)], False),
+    ([(304, 64), (48, 64), (304, 64)], False),
+])  # fmt: skip
+def test_frames_of_one_size_are_told_from_others_whoever_wrote_them(sizes, wanted, options):
+    jpegs = [encoded(*size, *options) for size in sizes]
+    assert bool(are_alike(tf.constant(jpegs))) == wanted
+    with_comment = [x[:2] + b'\xff\xfe\x00\x04hi' + x[2:] for x in jpegs]  # another layout
+    assert bool(are_alike(tf.constant([jpegs[0], *with_comment[1:]]))) == wanted
+
+
+def test_what_looks_like_a_size_elsewhere_in_a_jpeg_is_none():
+    """A comment with the bytes of a header, the same in both, before two other sizes."""
+    head = encoded(48, 64)[:175]
+    jpegs = [
+        b'\xff\xd8\xff\xe1\x00\xb1' + head + encoded(*size)[2:] for size in [(48, 64), (64, 48)]
+    ]
+    assert not are_alike(tf.constant(jpegs))
