@@ -4,8 +4,10 @@ Names of files and labels are whatever somebody called them, so that every line 
 through `escaped` here: a terminal obeys control characters.
 """
 
+import atexit
 import contextlib
 import datetime
+import gc
 import logging
 import os
 import re
@@ -42,6 +44,16 @@ def quiet() -> None:
     for name in ('absl', 'tensorflow'):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger('apache_beam').setLevel(logging.CRITICAL)  # errors are raised, too
+
+
+def quick() -> None:
+    """Spares short commands a quarter of their time; call before importing the libraries.
+
+    They make a million objects that all stay, and each look for garbage goes through them: it is
+    looked for seldom, and not at the end.
+    """
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
 
 
 def escaped(text: str) -> str:

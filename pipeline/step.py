@@ -21,6 +21,7 @@ GCP_RESOURCES = 'gcp_resources'  # of the launcher of a CustomJob, for which TFX
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Runs the component that the arguments name, and ends the process."""
+    console.quick()
     parser = argparse.ArgumentParser(prog='python -m pipeline.step', description=__doc__)
     parser.add_argument('--node', required=True, help='name of the component')
     parser.add_argument('--hours', type=float, help='after these it fails')

@@ -8,6 +8,7 @@ from pathlib import Path
 from avmae_tf import console
 
 console.quiet()
+console.quick()
 os.environ['AVMAE_CPU_DEVICES'] = '2'
 os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'  # what is compiled runs once
 

@@ -56,6 +56,7 @@ def cli() -> None:
 def main() -> None:
     """Runs the command; exit codes are 0 done, 1 failed or refused, 2 bad usage or input."""
     console.quiet()
+    console.quick()
     try:
         cli.main(standalone_mode=False)
         sys.stdout.flush()
