@@ -224,18 +224,19 @@ def export(model: str, out: str, *, name: str = 'avmae') -> str:
 
 
 def evaluate(model: str, records: str, out: str, *, split: str = EVAL) -> Evaluation:
-    """Measures a SavedModel with TensorFlow Model Analysis, whose report goes to the folder `out`.
+    """Measures a SavedModel with TensorFlow Model Analysis, or what a pretrained model retrieves.
 
     Returns:
         The metrics by name, 0 to 1 but for d', `Undefined` where the clips do not define one; and
-        how many clips were left out since they have no label.
+        how many clips were left out since they have no label, or lack a modality to retrieve by.
 
     Raises:
-        ValueError: the records have other classes than the model, or are damaged.
+        ValueError: the records have other classes than the model, or are damaged; the model is a
+            classifier that was not exported, or has one modality only.
     """
-    from components.evaluation.analysis import analyse
+    from components.evaluation.retrieval import measure
 
-    return analyse(model, records, split, out)
+    return measure(model, records, split, out)
 
 
 def load_model(folder: str) -> AVMAE | Classifier:

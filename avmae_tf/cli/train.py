@@ -106,17 +106,25 @@ def export(model: str, out: str, name: str) -> None:
 
 
 @click.command()
-@click.option('--model', required=True, help='SavedModel of `avmae export`, or a pushed one.')
+@click.option(
+    '--model',
+    required=True,
+    help='SavedModel of `avmae export`, a pushed one, or the model folder of `avmae pretrain`.',
+)
 @click.option('--data', required=True, help='Folder of records.')
 @click.option('--split', default='eval', show_default=True, help='Which split to measure on.')
-@click.option('--out', required=True, help="Folder for TFMA's report.")
+@click.option('--out', required=True, help='Folder for the report.')
 @click.option('--json', 'as_json', is_flag=True, help='Print the metrics as JSON.')
 def evaluate(model: str, data: str, split: str, out: str, as_json: bool) -> None:
-    """Measure a SavedModel with TensorFlow Model Analysis.
+    """Measure a SavedModel with TensorFlow Model Analysis, or what a pretrained model retrieves.
 
     One label a clip: Top-1, Top-5, mAP. Several: d' as well. Nouns and verbs: Top-1 and Top-5 of
     each, and action accuracy. Events: Top-1 and Top-5 of every second. Clips without a label are
     left out, and said.
+
+    A pretrained model: how often the sound of a clip finds its picture among those of all clips,
+    and the reverse, as recall at 1, 5 and 10. Clips that lack one of the two are left out, and
+    said.
     """
     import json
     import math
@@ -126,17 +134,19 @@ def evaluate(model: str, data: str, split: str, out: str, as_json: bool) -> None
     from components.evaluation.measures import Undefined
 
     metrics, left_out = api.evaluate(model, data, out, split=split)
-    note = say_left_out(left_out) if left_out else ''
+    lacks = 'a label' if not any('_recall_at_' in name for name in metrics) else 'sound or picture'
+    note = say_left_out(left_out, lacks) if left_out else ''
+    width = max(10, *map(len, metrics))
     if as_json:
         for name, value in metrics.items():
             if isinstance(value, Undefined):
-                console.say(f'{name:10} {value}')
+                console.say(f'{name:{width}} {value}')
         if note:
             console.say(note)
         console.echo(json.dumps({k: v if math.isfinite(v) else None for k, v in metrics.items()}))
         return
     for name, value in metrics.items():
-        console.echo(f'{name:10} {value:.4f}')
+        console.echo(f'{name:{width}} {value:.4f}')
     if note:
         console.echo(note)
     console.echo(f'report in {out}')

@@ -49,6 +49,7 @@ from avmae_tf.config.model import (
     Shared,
 )
 from avmae_tf.config.objectives import (
+    Contrastive,
     Inpainting,
     JointReconstruction,
     Mixture,
@@ -96,6 +97,7 @@ __all__ = [
     'Bottleneck',
     'ClipLimits',
     'ColourJitter',
+    'Contrastive',
     'Count',
     'DecoderSpec',
     'Early',

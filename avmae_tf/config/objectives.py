@@ -1,11 +1,11 @@
-"""What pretraining reconstructs, and from what (Sec. 3.4)."""
+"""What pretraining reconstructs, and from what (Sec. 3.4); what it contrasts beside that."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
-from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO, Kind, Modality, any_of
+from avmae_tf.config.base import AUDIO, MODALITIES, VIDEO, Kind, Modality, Positive, any_of
 from avmae_tf.config.model import Fusion
 
 Counts = Mapping[str, int]  # of tokens, by modality
@@ -27,6 +27,11 @@ class Objective(Kind):
     def parts(self) -> tuple[tuple['Objective', float], ...]:
         """The objectives that this one consists of, each with its share of the loss."""
         return ((self, 1.0),)
+
+    @property
+    def contrast(self) -> 'Contrastive | None':
+        """What is added to the loss of the parts, if anything: sound against picture."""
+        return None
 
     def reconstructed(self, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
         """The modalities that have a loss."""
@@ -110,6 +115,51 @@ class Mixture(Objective):
     ) -> None:
         for part, _ in self.parts:
             part.check(encoder, decoder, num_tokens, num_visible)
+
+
+def _reconstructs(member: type[Objective]) -> bool:
+    return not issubclass(member, Contrastive)
+
+
+class Contrastive(Objective):
+    """A reconstruction, and beside it sound and picture of a clip are to find each other.
+
+    `weight` times the symmetric InfoNCE between the means of the visible tokens of each modality,
+    as in CAV-MAE, whose weight and temperature these are. A modality is encoded as if the other
+    were not there, with any encoder: what had seen the other would find it without learning what
+    the two share, and a modality alone is also what finetuning on one of them starts from.
+    Separate and shared encoders give that anyway, mid fusion runs its joint blocks again on each,
+    early fusion all of its blocks.
+    """
+
+    kind: Literal['contrastive'] = 'contrastive'
+    reconstruction: Annotated[
+        pydantic.SerializeAsAny[Objective], any_of(Objective, _reconstructs)
+    ] = JointReconstruction()
+    weight: Positive = 0.01
+    temperature: Positive = 0.05
+
+    @property
+    def parts(self) -> tuple[tuple[Objective, float], ...]:
+        return self.reconstruction.parts
+
+    @property
+    def contrast(self) -> 'Contrastive':
+        return self
+
+    def reconstructed(self, modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        return self.reconstruction.reconstructed(modalities)
+
+    def check(
+        self, encoder: Fusion, decoder: Fusion, num_tokens: Counts, num_visible: Counts
+    ) -> None:
+        """Both modalities, and what the reconstruction asks for."""
+        if len(num_tokens) < len(MODALITIES):
+            raise ValueError(
+                'the contrastive objective needs both modalities, got '
+                f'modalities={tuple(num_tokens)}: there is nothing to find the other by'
+            )
+        self.reconstruction.check(encoder, decoder, num_tokens, num_visible)
 
 
 ObjectiveSpec = Annotated[pydantic.SerializeAsAny[Objective], any_of(Objective)]

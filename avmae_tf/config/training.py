@@ -181,6 +181,8 @@ class PretrainConfig(TrainingConfig):
         self.objective.check(
             self.encoder, self.decoder.fusion, self.num_tokens, self.num_visible_tokens
         )
+        if self.objective.contrast and self.schedule.batch_size < 2:
+            raise ValueError('the contrastive objective needs schedule.batch_size > 1, got 1')
         if not any(self.loss_weight(m) for m in self.reconstructed):
             raise ValueError(
                 f'the loss of {" or ".join(self.reconstructed)} needs a weight above zero, got '

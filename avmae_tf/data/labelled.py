@@ -4,13 +4,15 @@ A clip is labelled if every head of its data set has a label for it. Others are 
 finetuning and evaluation leave them out.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sized
 
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config.heads import EVENT
+from avmae_tf.config import FinetuneConfig
+from avmae_tf.config.heads import EVENT, EVENT_SECONDS, Classes
 from avmae_tf.data.dataset import Dataset, Shard, damage_named, shard_records
 from avmae_tf.data.records import label_index_key
 
@@ -69,9 +71,36 @@ def check_one_label(folder: str, dataset: Dataset, splits: Iterable[str]) -> Non
         )
 
 
-def say_left_out(count: int) -> str:
-    """How many clips have no label, for people."""
-    return f'{count} clip{"s" if count > 1 else ""} without a label left out'
+def head_sizes(config: FinetuneConfig, classes: Classes) -> dict[str, int]:
+    """Classes of each head of the classifier that `config` trains on clips with these labels.
+
+    Raises:
+        ValueError: it cannot be trained on them.
+    """
+    sizes = {head: len(names) for head, names in classes.items()}
+    if not sizes or min(sizes.values()) < 2:
+        raise ValueError(
+            f'finetuning needs records with at least two classes, got {sizes}; '
+            'give `avmae convert` an annotation file with labels'
+        )
+    seconds = EVENT_SECONDS if EVENT in sizes else 1
+    if config.segments != seconds:
+        raise ValueError(
+            f'segments must be {seconds} for records with the heads {list(sizes)}, got '
+            f'{config.segments} (paper, appendix A.1)'
+        )
+    spans = {m: config.inputs(m).span_seconds for m in config.modalities}
+    if seconds > 1 and any(x and not math.isclose(x, seconds) for x in spans.values()):
+        raise ValueError(
+            f'an event a second needs inputs of {seconds} s (paper, appendix A.1), got {spans}; '
+            'change audio.seconds, and video.frames_per_second or video.num_frames'
+        )
+    return sizes
+
+
+def say_left_out(count: int, lacks: str = 'a label') -> str:
+    """How many clips have no label, or lack something else, for people."""
+    return f'{count} clip{"s" if count > 1 else ""} without {lacks} left out'
 
 
 def _count(folder: str, dataset: Dataset, shard: Shard) -> Shard:

@@ -24,6 +24,7 @@ class Reconstruction(NamedTuple):
     target: Tokens  # [B, M, P], standardised if the settings say so
     indices: dict[str, tf.Tensor]  # which tokens these are, [B, M]
     shares: dict[str, tf.Tensor]  # of each token in the loss, [M]
+    pooled: Tokens | None = None  # float32 [B, D], of an objective that contrasts them
 
 
 class AVMAE(keras.layers.Layer):
@@ -89,25 +90,41 @@ class AVMAE(keras.layers.Layer):
     def call(self, inputs: dict[str, tf.Tensor], masks: dict[str, Mask]) -> Reconstruction:
         """Inputs [B, *input_shape] by modality to what the objective reconstructs of them."""
         patches = self.patchify(inputs)
-        encoded = self.encode(patches, masks)
-        return joined(
+        pooled = None
+        if self.config.objective.contrast:
+            encoded, alone = self.encoder.with_each_alone(self.visible_tokens(patches, masks))
+            pooled = pool(alone)
+        else:
+            encoded = self.encode(patches, masks)
+        outcome = joined(
             [
                 self.reconstruct(part, share, patches, encoded, masks)
                 for part, share in self.config.objective.parts
             ]
         )
+        return outcome._replace(pooled=pooled)
+
+    def embed(self, inputs: dict[str, tf.Tensor]) -> Tokens:
+        """The mean token of each modality, float32 [B, D], encoded whole and without the other."""
+        patches = self.patchify(inputs)
+        tokens = self.add_modality('encoder', {m: self.embeddings[m](patches[m]) for m in patches})
+        return pool({m: self.encoder({m: x})[m] for m, x in tokens.items()})
 
     def patchify(self, inputs: dict[str, tf.Tensor]) -> Tokens:
         """v: patches [B, N, P], what is embedded and what is to be reconstructed."""
         return {m: patchify(inputs[m], self.config.inputs(m)) for m in self.config.modalities}
 
     def encode(self, patches: Tokens, masks: dict[str, Mask]) -> Tokens:
-        """u = Mask(v), e = Encode(u) [B, V, D]: only visible patches are embedded and encoded."""
+        """e = Encode(u) [B, V, D]: only visible patches are embedded and encoded."""
+        return self.encoder(self.visible_tokens(patches, masks))
+
+    def visible_tokens(self, patches: Tokens, masks: dict[str, Mask]) -> Tokens:
+        """u = Mask(v) [B, V, D], embedded."""
         tokens = {
             m: self.embeddings[m](gather_tokens(patches[m], masks[m].visible), masks[m].visible)
             for m in masks
         }
-        return self.encoder(self.add_modality('encoder', tokens))
+        return self.add_modality('encoder', tokens)
 
     def reconstruct(
         self,
@@ -153,6 +170,11 @@ class AVMAE(keras.layers.Layer):
         if not vectors:
             return tokens
         return {m: x + tf.cast(vectors[m], x.dtype) for m, x in tokens.items()}
+
+
+def pool(tokens: Tokens) -> Tokens:
+    """Tokens [B, N, D] to their mean, float32 [B, D]."""
+    return {m: tf.reduce_mean(tf.cast(x, tf.float32), axis=1) for m, x in tokens.items()}
 
 
 def joined(parts: list[Reconstruction]) -> Reconstruction:

@@ -31,7 +31,27 @@ def pretraining_flops(settings: PretrainConfig) -> dict[str, int]:
     return {
         'embedding': sum(2 * n * values[m] * width for m, n in visible.items()),
         'encoder': fusion_flops(settings.encoder, settings.backbone, visible),
+        **_contrast(settings),
         **decoding,
+    }
+
+
+def _contrast(settings: PretrainConfig) -> dict[str, int]:
+    """Of the blocks that run once more, on each modality by itself.
+
+    The products between clips are left out: they depend on the batch, and are few.
+    """
+    if not settings.objective.contrast:
+        return {}
+    backbone, visible = settings.backbone, settings.num_visible_tokens
+    passes = settings.encoder.passes
+    together = Counter(passes(backbone.num_layers, visible))
+    apart = Counter(p for m, n in visible.items() for p in passes(backbone.num_layers, {m: n}))
+    return {
+        'each modality alone': sum(
+            times * num_blocks * block_flops(backbone, n)
+            for (num_blocks, n), times in (apart - together).items()
+        )
     }
 
 

@@ -95,6 +95,19 @@ class Fusion(keras.layers.Layer):
             tokens = stage(tokens, seed=seed)
         return tokens
 
+    def with_each_alone(self, tokens: Tokens) -> tuple[Tokens, Tokens]:
+        """The tokens of `call`, and those of each modality as if the other were not there.
+
+        What comes before the modalities meet is computed once.
+        """
+        alone, met = tokens, False
+        for stage in self.stages:
+            together = stage(tokens)
+            met = met or isinstance(stage, Joint)
+            alone = {m: stage({m: x})[m] for m, x in alone.items()} if met else together
+            tokens = together
+        return tokens, alone
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:

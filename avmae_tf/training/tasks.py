@@ -4,24 +4,26 @@ Shapes: B clips, V views, C classes.
 """
 
 import abc
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from avmae_tf.config import FinetuneConfig, PretrainConfig, TrainingConfig, heads, splits
+from avmae_tf.config import AUDIO, FinetuneConfig, PretrainConfig, TrainingConfig, heads, splits
 from avmae_tf.data.augment import mixup
 from avmae_tf.data.dataset import Dataset
-from avmae_tf.data.labelled import check_one_label, count_labels, say_left_out
+from avmae_tf.data.labelled import check_one_label, count_labels, head_sizes, say_left_out
 from avmae_tf.losses.classification import hits, loss_over_heads
+from avmae_tf.losses.contrastive import ContrastiveLoss
 from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.avmae import AVMAE, Reconstruction
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
 from avmae_tf.training.optimizers import layerwise_multipliers, scale
+
+LOSS_CONTRASTIVE = 'loss_contrastive'  # a scalar's name; beside it those of the modalities
 
 Scalars = dict[str, tf.Tensor]
 Batch = dict[str, tf.Tensor]
@@ -33,6 +35,7 @@ class Task(abc.ABC):
     name: str
     labelled: bool  # whether clips without a label are left out, of training and of tests
     has_pictures: bool  # whether there are pictures of reconstructions, as in Fig. 5
+    gathers: bool = False  # whether a replica's loss depends on the clips of the others
     num_eval_views: int = 1
     num_eval_crops: int = 1
     train_names: tuple[str, ...]  # of the scalars of `train_loss`
@@ -81,8 +84,12 @@ class PretrainTask(Task):
     def __init__(self, config: PretrainConfig, dataset: Dataset):
         super().__init__(config, dataset)
         self.losses = ReconstructionLoss(config)
-        self.train_names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
-        self.eval_names = (*self.train_names, *(f'mean_patch_{n}' for n in self.train_names))
+        names = ('loss', *(f'loss_{m}' for m in config.reconstructed))
+        contrast = config.objective.contrast
+        self.contrast = ContrastiveLoss(contrast) if contrast else None
+        self.gathers = bool(contrast)
+        self.train_names = (*names, *([LOSS_CONTRASTIVE] if contrast else []))
+        self.eval_names = (*self.train_names, *(f'mean_patch_{n}' for n in names))
 
     def build(self) -> AVMAE:
         return build_avmae(self.config)
@@ -94,9 +101,20 @@ class PretrainTask(Task):
         return model(inputs, model.sample_masks(seed, batch))
 
     def train_loss(self, model: AVMAE, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
-        losses = self.losses.by_modality(self.reconstruct(model, batch, seed))
-        loss = self.losses.total(losses)
-        return loss, {'loss': loss, **{f'loss_{m}': x for m, x in losses.items()}}
+        outcome = self.reconstruct(model, batch, seed)
+        losses = self.losses.by_modality(outcome)
+        scalars = {'loss': self.losses.total(losses)}
+        scalars |= {f'loss_{m}': x for m, x in losses.items()}
+        if self.contrast:
+            weight = tf.ones([batch[AUDIO].shape[0]])
+            term = tf.reduce_mean(self.contrast.by_clip(outcome.pooled, batch, weight))
+            scalars |= self._with_contrast(scalars, term)
+        return scalars['loss'], scalars
+
+    def _with_contrast(self, scalars: Scalars, term: tf.Tensor) -> Scalars:
+        """The loss and the term that is added to it, each a scalar or [B]."""
+        weight = self.config.objective.contrast.weight
+        return {'loss': scalars['loss'] + weight * term, LOSS_CONTRASTIVE: term}
 
     def eval_scalars(self, model: AVMAE, batch: Batch) -> Scalars:
         """Losses [B] on held-out clips, beside those of predicting the mean patch."""
@@ -108,34 +126,10 @@ class PretrainTask(Task):
         scalars = {'loss': total(losses), 'mean_patch_loss': total(mean)}
         for m in losses:
             scalars |= {f'loss_{m}': losses[m], f'mean_patch_loss_{m}': mean[m]}
+        if self.contrast:
+            term = self.contrast.by_clip(outcome.pooled, inputs, batch['weight'])
+            scalars |= self._with_contrast(scalars, term)
         return scalars
-
-
-def head_sizes(config: FinetuneConfig, classes: heads.Classes) -> dict[str, int]:
-    """Classes of each head of the classifier that `config` trains on clips with these labels.
-
-    Raises:
-        ValueError: it cannot be trained on them.
-    """
-    sizes = {head: len(names) for head, names in classes.items()}
-    if not sizes or min(sizes.values()) < 2:
-        raise ValueError(
-            f'finetuning needs records with at least two classes, got {sizes}; '
-            'give `avmae convert` an annotation file with labels'
-        )
-    seconds = heads.EVENT_SECONDS if heads.EVENT in sizes else 1
-    if config.segments != seconds:
-        raise ValueError(
-            f'segments must be {seconds} for records with the heads {list(sizes)}, got '
-            f'{config.segments} (paper, appendix A.1)'
-        )
-    spans = {m: config.inputs(m).span_seconds for m in config.modalities}
-    if seconds > 1 and any(x and not math.isclose(x, seconds) for x in spans.values()):
-        raise ValueError(
-            f'an event a second needs inputs of {seconds} s (paper, appendix A.1), got {spans}; '
-            'change audio.seconds, and video.frames_per_second or video.num_frames'
-        )
-    return sizes
 
 
 class FinetuneTask(Task):

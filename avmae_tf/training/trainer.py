@@ -54,15 +54,8 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             create_slots(self.optimizer, self.trainables)
             self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
             self.eval_means = {n: keras.metrics.Mean(n) for n in task.eval_names}
-        compiled = run.jit_compile or devices.is_tpu(strategy)
-        self.compiled_gradients = tf.function(
-            self._gradients, jit_compile=compiled, autograph=False
-        )
-        self.compiled_eval = tf.function(
-            lambda batch: task.eval_scalars(self.model, batch),
-            jit_compile=compiled,
-            autograph=False,
-        )
+        self.compiled_gradients = self._compiled(self._gradients, run)
+        self.compiled_eval = self._compiled(lambda x: task.eval_scalars(self.model, x), run)
         self.eval_clips = eval_clips(
             folder,
             task.dataset,
@@ -86,6 +79,23 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         orbit.StandardEvaluator.__init__(
             self, eval_dataset=strategy.experimental_distribute_dataset(batches)
         )
+
+    def _compiled(self, function: Callable, run: RunSpec) -> Callable:
+        """`function` of a replica as one graph: traced once for all replicas, compiled if asked.
+
+        Where it gathers from the others it is traced as a part of their common step: off the TPU,
+        TensorFlow can gather only there, and XLA not at all.
+        """
+        on_tpu = devices.is_tpu(self.strategy)
+        if self.task.gathers and self.num_replicas > 1 and not on_tpu:
+            if run.jit_compile:
+                raise ValueError(
+                    f'jit_compile (--jit) compiles each of {self.num_replicas} replicas by itself, '
+                    f'and the objective {self.task.config.objective.kind!r} gathers from all of '
+                    'them; leave it off, or use one device'
+                )
+            return function
+        return tf.function(function, jit_compile=run.jit_compile or on_tpu, autograph=False)
 
     @property
     def global_step(self) -> tf.Variable:

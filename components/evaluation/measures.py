@@ -1,6 +1,6 @@
 """Exact measures of classifiers, or the reason why the clips at hand do not define one.
 
-Shapes: N clips, C classes, S seconds, k labels of a clip.
+Shapes: N clips, C classes, D width, S seconds, k labels of a clip.
 """
 
 import numpy as np
@@ -61,3 +61,25 @@ def share_right(labels: np.ndarray, scores: np.ndarray, k: int = 1) -> float:
     best = np.argsort(-scores, axis=-1, kind='stable')[..., :k]
     right = best == labels[:, None] if scores.ndim > 1 else np.isin(best, labels)
     return float(right.any(axis=-1).mean())
+
+
+def recall_at(k: int, asked: np.ndarray, answers: np.ndarray, chunk: int = 1024) -> float:
+    """Share of the rows of `asked` [N, D] whose own row of `answers` [N, D] is among the best `k`.
+
+    Ranked by cosine; a tie counts against the row, so that a model that gives all clips the same
+    finds nothing.
+    """
+    if len(asked) <= k:
+        return Undefined(f'{len(asked)} clips are not more than {k}')
+    if not (np.isfinite(asked).all() and np.isfinite(answers).all()):
+        return Undefined('embeddings of the model are not finite')
+    asked, answers = (
+        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        for x in (np.float64(asked), np.float64(answers))
+    )
+    found = 0
+    for start in range(0, len(asked), chunk):
+        cosines = asked[start : start + chunk] @ answers.T
+        own = np.diagonal(cosines, offset=start)[:, None]
+        found += np.count_nonzero(np.count_nonzero(cosines >= own, axis=1) <= k)
+    return found / len(asked)

@@ -7,8 +7,8 @@ from tfx.dsl.component.experimental.decorators import component
 
 from avmae_tf import console
 from avmae_tf.config import FinetuneConfig
+from avmae_tf.data.labelled import head_sizes
 from avmae_tf.storage import exists, write_text
-from avmae_tf.training.tasks import head_sizes
 from beam_jobs.data_config import DataConfig
 from beam_jobs.datasets import build_manifest
 from beam_jobs.manifest_report import report_of

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from avmae_tf.config import Inpainting, JointReconstruction, Mixture
+from avmae_tf.config import Contrastive, Inpainting, JointReconstruction, Mixture
 from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.builders import blank_inputs, build_avmae
 
@@ -12,6 +12,7 @@ OBJECTIVES = {
     **{d: Inpainting(direction=d) for d in ('video_from_audio', 'audio_from_video', 'both')},
     'mixture': Mixture(weight=0.25),
     'mixture of one': Mixture(inpainting=Inpainting(direction='audio_from_video')),
+    'contrastive': Contrastive(),
 }
 RECONSTRUCTED = {'video_from_audio': ('video',), 'audio_from_video': ('audio',)}
 
@@ -47,6 +48,6 @@ def refusal(encoder, decoder, objective) -> str:
     """What the error must say, '' for a legal combination."""
     if encoder == 'separate' == decoder:
         return r'a separate encoder needs a decoder that couples.*paper, Sec. 3.3'
-    if objective != 'joint' and encoder in ('separate', 'shared'):
+    if objective not in ('joint', 'contrastive') and encoder in ('separate', 'shared'):
         return rf"encoder that mixes the modalities.*encoder='{encoder}'.*paper, Sec. 3.4"
     return ''

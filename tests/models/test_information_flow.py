@@ -1,5 +1,6 @@
 """Who sees whom, by gradient."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from combinations import FUSIONS, OBJECTIVES, clips, drawn, refusal, run
@@ -30,6 +31,35 @@ def test_which_encoders_let_a_modality_see_the_other(settings, encoder):
     for read, seen in (('video', 'audio'), ('audio', 'video')):
         assert sees(tape, encoded[read], inputs[read])
         assert sees(tape, encoded[read], inputs[seen]) == MIXES[encoder]
+
+
+@pytest.mark.parametrize('encoder', FUSIONS)
+def test_what_is_contrasted_has_seen_its_own_visible_patches_alone(settings, encoder):
+    config = settings(encoder=encoder, objective='contrastive')
+    _, model, inputs, masks, _ = run(config)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        outcome = model(inputs, masks)
+        pooled = {m: total([x]) for m, x in outcome.pooled.items()}
+    for read, other in (('video', 'audio'), ('audio', 'video')):
+        assert not sees(tape, pooled[read], inputs[other])
+        gradient = model.patchify({**inputs, read: tape.gradient(pooled[read], inputs[read])})[read]
+        size = tf.reduce_sum(tf.abs(gradient), axis=-1)
+        assert tf.gather(size, masks[read].visible, batch_dims=1).numpy().all()
+        assert not tf.gather(size, masks[read].masked, batch_dims=1).numpy().any()
+
+
+@pytest.mark.parametrize('encoder', FUSIONS)
+def test_each_modality_alone_is_what_a_clip_without_the_other_gives(settings, encoder):
+    config = settings(encoder=encoder)
+    _, model, inputs, masks, _ = run(config)
+    tokens = model.visible_tokens(model.patchify(inputs), masks)
+    together, alone = model.encoder.with_each_alone(tokens)
+    for m, x in tokens.items():
+        np.testing.assert_allclose(together[m], model.encoder(tokens)[m], atol=1e-6)
+        np.testing.assert_allclose(alone[m], model.encoder({m: x})[m], atol=1e-6)
+        mixed = np.abs(together[m] - alone[m]).max() > 1e-3
+        assert mixed == MIXES[encoder]
 
 
 @pytest.mark.parametrize('decoder', FUSIONS)

@@ -59,6 +59,29 @@ def test_other_illegal_objectives_are_refused(settings):
     )  # fmt: skip
     refused('weight', objective={'kind': 'mixture', 'weight': 1.0})
     refused('direction', objective={'kind': 'inpainting', 'direction': 'sideways'})
+    contrastive = {'kind': 'contrastive'}
+    refused('weight', objective={**contrastive, 'weight': 0.0})
+    refused('temperature', objective={**contrastive, 'temperature': 0.0})
+    refused(
+        r"needs both modalities, got modalities=\('audio',\)",
+        objective=contrastive,
+        modalities=('audio',),
+        encoder='shared',
+    )
+    refused(
+        'schedule.batch_size > 1, got 1',
+        objective=contrastive,
+        schedule={**settings().schedule.model_dump(), 'batch_size': 1},
+    )
+    refused(
+        'kind must be one of joint, inpainting, mixture',
+        objective={**contrastive, 'reconstruction': contrastive},
+    )
+    refused(
+        "encoder that mixes the modalities.*encoder='separate'",
+        encoder='separate',
+        objective={**contrastive, 'reconstruction': 'inpainting'},
+    )
     one_way = settings(
         objective=Inpainting(direction='audio_from_video'), masking=MaskingSpec(), decoder='shared'
     )

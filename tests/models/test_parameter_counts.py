@@ -109,7 +109,7 @@ def test_options_add_only_what_they_say():
     assert number(modality_tokens=True) - plain == 2 * (d + e)
     assert number(positions='learned') - plain == (72 + 48) * d
     early = number(encoder='early')
-    for objective in ('inpainting', 'mixture'):
+    for objective in ('inpainting', 'mixture', 'contrastive'):
         assert number(encoder='early', objective=objective) == early
 
 
