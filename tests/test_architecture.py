@@ -20,6 +20,7 @@ ALLOWED = {
         'avmae_tf.losses',
         'avmae_tf.training',
     },
+    'avmae_tf.sweeps': {'avmae_tf.data', 'avmae_tf.models'},
     'beam_jobs': {'avmae_tf.data'},
     'components': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs'},
     'pipeline': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs', 'components'},

@@ -18,6 +18,7 @@ VERBS = {  # verb: module of this package that holds it
     'finetune': 'train',
     'evaluate': 'train',
     'export': 'train',
+    'sweep': 'sweep',
     'pipeline': 'pipelines',
     'predict': 'predict',
     'embed': 'predict',

@@ -19,6 +19,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from numpy.random import Generator
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.config.splits import EVAL, TRAIN
@@ -70,7 +71,7 @@ class ClipStyle:
                 raise ValueError(f'{name} must be in [{least}, {most}], got {value}')
 
 
-def draw_impacts(rng: np.random.Generator, seconds: float) -> np.ndarray:
+def draw_impacts(rng: Generator, seconds: float) -> np.ndarray:
     """The shared causes, [impacts, 3]: seconds, place and strength in [0, 1]; some lie outside."""
     times = np.cumsum(rng.uniform(0.4, 0.7, size=5 + math.ceil(seconds / 0.4))) - 1.4
     places, strengths = rng.uniform(size=times.size), rng.uniform(0.35, 1.0, size=times.size)
@@ -143,14 +144,14 @@ def _draw_sound(timbre, notes, style: ClipStyle, rng):
     waveform = style.sound_noise * rng.standard_normal(num_samples, dtype=np.float32)
     for seconds, place, strength in notes.tolist():
         rest = waveform[round(seconds * SAMPLE_RATE_HZ) :][:SAMPLE_RATE_HZ]  # at most a second
-        rest += 0.4 * strength * _note(timbre, LOWEST_HZ * 2 ** (OCTAVES * place), rest.size, rng)
+        rest += 0.4 * strength * note(timbre, LOWEST_HZ * 2 ** (OCTAVES * place), rest.size, rng)
     for _ in range(style.num_distractors):
         rest = waveform[rng.integers(num_samples) :][:800]
         rest += rng.standard_normal(rest.size) * np.geomspace(0.03, 0.0003, rest.size)  # a tick
     return np.clip(waveform, -1.0, 1.0)
 
 
-def _note(timbre, pitch_hz, num_samples, rng):
+def note(timbre: str, pitch_hz: float, num_samples: int, rng: Generator) -> np.ndarray:
     """A note from its onset on, float32 [num_samples], with levels near 1."""
     t = np.arange(num_samples, dtype=np.float32) / np.float32(SAMPLE_RATE_HZ)
     turns = 2.0 * math.pi * pitch_hz * t

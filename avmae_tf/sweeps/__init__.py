@@ -1,0 +1,1 @@
+"""The ablations of the paper as named sweeps: which runs, where they go, what came of them."""
