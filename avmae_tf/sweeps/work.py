@@ -4,7 +4,7 @@ runs/<run>/settings.json   what the run is trained with
 runs/<run>/run/            its folder: checkpoints, logs, model
 runs/<run>/result.json     its figures; written last, so that a run that has it is done
 
-The process that trains a run holds it (`avmae_tf/data/locks.py`) on any machine that sees the folder.
+Whoever trains a run holds it (`avmae_tf/data/locks.py`), on any machine that sees the folder.
 """
 
 import json
