@@ -21,22 +21,24 @@ def measure() -> dict[str, float]:
     from avmae_tf.config.heads import LABEL
     from avmae_tf.data.dataset import Dataset
     from avmae_tf.models.builders import blank_inputs
-    from avmae_tf.training.optimizers import make_optimizer
+    from avmae_tf.training.optimizers import clip, make_optimizer
     from avmae_tf.training.tasks import FinetuneTask
 
     config = FINETUNE_RECIPES['vggsound-base']
     names = tuple(map(str, range(CLASSES)))
     dataset = Dataset.model_construct(heads={LABEL: names})
     task = FinetuneTask(config, dataset)
-    model, optimizer = task.build(), make_optimizer(config.optimizer, 1e-3)
+    model = task.build()
     variables = task.trainables(model)
+    factors = zip(variables, task.rate_factors(model), strict=True)
+    optimizer = make_optimizer(config.optimizer, 1e-3, factors)
     batch = {**blank_inputs(config, 1), LABEL: tf.one_hot([0], CLASSES)}
 
     @tf.function
     def step(number):
         with tf.GradientTape() as tape:
             loss, _ = task.train_loss(model, batch, tf.stack([0, number]))
-        gradients = task.prepare_gradients(model, tape.gradient(loss, variables))
+        gradients, _ = clip(tape.gradient(loss, variables), config.clip_norm)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 

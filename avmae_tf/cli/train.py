@@ -32,6 +32,11 @@ def _training_options(command):
             '[default: a tenth of the run]',
         ),
         click.option(
+            '--microbatches', type=click.IntRange(min=1), metavar='N',
+            help="Parts of a device's batch that are computed one after the other: the memory of "
+            'a part, the result of the whole.  [default: 1]',
+        ),
+        click.option(
             '--jit/--no-jit', 'jit_compile', default=False, help='Compile the step with XLA.'
         ),
     ):  # fmt: skip

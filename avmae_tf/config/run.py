@@ -12,6 +12,7 @@ class RunSpec(Spec):
     test_every_loops: Count = 10
     pictures_every_loops: Count = 10
     jit_compile: bool = False  # XLA; always on a TPU
+    microbatches: Count = 1  # parts of a device's batch, one after the other: less memory
 
     def steps_between_checkpoints(self, num_steps: int) -> int:
         """Steps after which a run of `num_steps` saves, if no minutes come before."""

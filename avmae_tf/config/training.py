@@ -1,7 +1,7 @@
 """What is trained and how: every setting of pretraining and finetuning (appendix B)."""
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import pydantic
 from typing_extensions import Self
@@ -37,11 +37,9 @@ from avmae_tf.config.objectives import JointReconstruction, ObjectiveSpec
 class Optimizer(Kind):
     """How gradients become updates; `training.optimizers.make_optimizer` makes it."""
 
-    layerwise: ClassVar[bool] = False  # whether a factor on a gradient is one on its update
-
 
 class Adam(Optimizer):
-    """Adam (Table 20)."""
+    """Adam (Table 20); with a `weight_decay`, AdamW."""
 
     kind: Literal['adam'] = 'adam'
     beta_1: Ratio = 0.9
@@ -52,7 +50,6 @@ class SGD(Optimizer):
     """Stochastic gradient descent with heavy-ball momentum (Tables 22 to 24)."""
 
     kind: Literal['sgd'] = 'sgd'
-    layerwise: ClassVar[bool] = True
     momentum: Ratio = 0.9
 
 
@@ -96,7 +93,10 @@ class TrainingConfig(Spec):
     schedule: ScheduleSpec
     augment: AugmentSpec = AugmentSpec()
     positions: Literal['sinusoid', 'learned'] = 'sinusoid'  # of the encoder's tokens
-    weight_decay: NotNegative = 0.0  # after a step, kernels shrink by this times its rate
+    weight_decay: NotNegative = 0.0  # after a step, kernels shrink by this times their rate
+    clip_norm: Positive | None = None  # of all gradients together
+    # Of a moving average of the weights, which is then what is tested and exported.
+    average_decay: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] | None = None
     rematerialise: bool = False  # blocks are computed again in the backward pass: less memory
     precision: Literal['float32', 'mixed_bfloat16'] = 'float32'
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
@@ -198,7 +198,7 @@ class FinetuneConfig(TrainingConfig):
     fusion: FinetuneFusion = Bottleneck()
     optimizer: OptimizerSpec = SGD()
     layerwise_decay: Annotated[float, pydantic.Field(gt=0.0, le=1.0)] = 0.75
-    clip_norm: Positive = 1.0
+    clip_norm: Positive | None = 1.0
     loss: Literal['softmax', 'sigmoid'] = 'softmax'  # one right class, or any number
     label_smoothing: Ratio = 0.3
     stochastic_depth: Ratio = 0.3
@@ -215,11 +215,6 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 "norm_after_pooling needs a fusion of one stack per token, not MBT's: got "
                 "fusion='bottleneck'"
-            )
-        if self.layerwise_decay != 1.0 and not self.optimizer.layerwise:
-            raise ValueError(
-                'layerwise_decay scales the update of SGD and would be lost in Adam, got '
-                f'layerwise_decay={self.layerwise_decay}, optimizer={self.optimizer.kind!r}'
             )
         if self.segments > 1 and self.augment.time_shift:
             raise ValueError(

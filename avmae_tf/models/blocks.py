@@ -12,6 +12,7 @@ import tf_keras as keras
 
 from avmae_tf.config import BackboneSpec
 from avmae_tf.models.attention import attend
+from avmae_tf.models.draws import Seed, fold_in, uniform
 from avmae_tf.models.recompute import after
 
 EPSILON = 1e-6
@@ -149,17 +150,12 @@ class MLP(keras.layers.Layer):
         return gelu_then_matmul(self.hidden(x), kernel) + bias
 
 
-def drop_branch(branch: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
+def drop_branch(branch: tf.Tensor, rate: float, seed: Seed) -> tf.Tensor:
     """Stochastic depth [43]: per clip, the kept branch is not rescaled."""
     if seed is None or not rate:
         return branch
-    noise = tf.random.stateless_uniform([branch.shape[0] or tf.shape(branch)[0], 1, 1], seed)
+    noise = uniform(seed, [branch.shape[0] or tf.shape(branch)[0], 1, 1])
     return branch * tf.cast(noise >= rate, branch.dtype)
-
-
-def fold_in(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:
-    """Another seed [2] for each `number`; None, which stands for inference, stays None."""
-    return None if seed is None else tf.random.experimental.stateless_fold_in(seed, number)
 
 
 class Block(keras.layers.Layer):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from avmae_tf.models.draws import Draws, uniform
+
 
 class Mask(NamedTuple):
     """Token indices of every clip; visible ones in the order in which the encoder reads them."""
@@ -21,7 +23,7 @@ class Mask(NamedTuple):
 
 
 def sample_mask(
-    seed: tf.Tensor, *, batch: int, num_tokens: int, num_masked: int, num_steps: int = 1
+    seed: tf.Tensor | Draws, *, batch: int, num_tokens: int, num_masked: int, num_steps: int = 1
 ) -> Mask:
     """A permutation per clip; its first `num_masked` tokens are hidden, the others visible.
 
@@ -29,7 +31,7 @@ def sample_mask(
     serves all of them: what is hidden are tubes [29, 76].
     """
     places, hidden = num_tokens // num_steps, num_masked // num_steps
-    noise = tf.random.stateless_uniform([batch, places], seed)
+    noise = uniform(seed, [batch, places])
     order = tf.argsort(noise, axis=1)
     starts = tf.range(num_steps)[:, None] * places
 

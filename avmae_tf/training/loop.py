@@ -56,7 +56,7 @@ def train(
     trainer = Trainer(task, folder, strategy, run)
     step = trainer.global_step
     manager = CheckpointManager(
-        tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer),
+        tf.train.Checkpoint(**trainer.saved),
         run_folder.checkpoints,
         step=step,
         steps=run.steps_between_checkpoints(trainer.num_steps),
@@ -113,6 +113,6 @@ def train(
             eval_interval=run.steps_per_loop * run.test_every_loops,
         ) or controller.evaluate(trainer.num_eval_steps)  # killed after its last step
     scalars = {k: float(v) for k, v in final.items()}
-    save_model(run_folder.model, trainer.model, task.dataset)
+    save_model(run_folder.model, trainer.result, task.dataset)
     run_folder.finish(state, scalars)
     return scalars

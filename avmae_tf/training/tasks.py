@@ -4,7 +4,6 @@ Shapes: B clips, V views, C classes.
 """
 
 import abc
-from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -18,10 +17,10 @@ from avmae_tf.losses.classification import hits, loss_over_heads
 from avmae_tf.losses.contrastive import ContrastiveLoss
 from avmae_tf.losses.reconstruction import ReconstructionLoss
 from avmae_tf.models.avmae import AVMAE, Reconstruction
-from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
-from avmae_tf.training.optimizers import layerwise_multipliers, scale
+from avmae_tf.models.draws import Seed, fold_in, of_batch
+from avmae_tf.training.optimizers import layerwise_multipliers
 
 LOSS_CONTRASTIVE = 'loss_contrastive'  # a scalar's name; beside it those of the modalities
 
@@ -62,12 +61,27 @@ class Task(abc.ABC):
         return model.trainable_variables
 
     @abc.abstractmethod
-    def train_loss(self, model: Any, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
-        """What is minimised, a scalar, and the scalars that are logged; `seed` is [2]."""
+    def train_loss(self, model: Any, batch: Batch, seed: Seed) -> tuple[tf.Tensor, Scalars]:
+        """What is minimised, a scalar, and the scalars that are logged: means over clips."""
 
-    def prepare_gradients(self, model: Any, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-        """Gradients, already averaged over replicas, as the optimizer is to get them."""
-        return gradients
+    def rate_factors(self, model: Any) -> list[float]:
+        """Factors on the learning rates of `trainables`."""
+        return [1.0] * len(self.trainables(model))
+
+    def check_microbatches(self, size: int, count: int) -> None:
+        """Raises ValueError where the `size` clips of a replica cannot be taken in `count` parts.
+
+        Each part must learn from its clips what they would teach among all.
+        """
+        if size % count:
+            raise ValueError(
+                f'run.microbatches must divide the {size} clips of a device in a batch, got {count}'
+            )
+        if count > 1 and self.gathers:
+            raise ValueError(
+                'run.microbatches must be 1 for a loss that compares all clips of a batch with '
+                f'each other, as the contrastive one does, got {count}'
+            )
 
     @abc.abstractmethod
     def eval_scalars(self, model: Any, batch: Batch) -> Scalars:
@@ -94,13 +108,13 @@ class PretrainTask(Task):
     def build(self) -> AVMAE:
         return build_avmae(self.config)
 
-    def reconstruct(self, model: AVMAE, inputs: Batch, seed: tf.Tensor) -> Reconstruction:
-        """The model's reconstruction under masks drawn from `seed` [2]."""
+    def reconstruct(self, model: AVMAE, inputs: Batch, seed: Seed) -> Reconstruction:
+        """The model's reconstruction under masks drawn from `seed`."""
         inputs = {m: inputs[m] for m in self.config.modalities}
         batch = inputs[self.config.modalities[0]].shape[0]
         return model(inputs, model.sample_masks(seed, batch))
 
-    def train_loss(self, model: AVMAE, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
+    def train_loss(self, model: AVMAE, batch: Batch, seed: Seed) -> tuple[tf.Tensor, Scalars]:
         outcome = self.reconstruct(model, batch, seed)
         losses = self.losses.by_modality(outcome)
         scalars = {'loss': self.losses.total(losses)}
@@ -188,15 +202,13 @@ class FinetuneTask(Task):
             n: hits(by_head[head], targets[head], k) for n, head in zip(names, by_head, strict=True)
         }
 
-    def train_loss(
-        self, model: Classifier, batch: Batch, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, Scalars]:
+    def train_loss(self, model: Classifier, batch: Batch, seed: Seed) -> tuple[tf.Tensor, Scalars]:
         """Mean of the modalities' losses, each on its own logits and, after mixup, targets."""
         inputs = {m: batch[m] for m in self.config.modalities}
         labels = {head: batch[head] for head in self.heads}
         targets = dict.fromkeys(inputs, labels)
         if spec := self.config.augment.mixup:
-            inputs, targets = mixup(inputs, labels, fold_in(seed, 1), spec=spec)
+            inputs, targets = mixup(inputs, labels, of_batch(fold_in(seed, 1)), spec=spec)
         logits = model(inputs, seed=fold_in(seed, 0))
         smoothing = self.config.label_smoothing
         losses = [
@@ -206,14 +218,20 @@ class FinetuneTask(Task):
         right = self._hits(model, mean_logits(logits), labels, k=1)
         return loss, {'loss': loss, **{n: tf.reduce_mean(x) for n, x in right.items()}}
 
-    def prepare_gradients(
-        self, model: Classifier, gradients: Sequence[tf.Tensor]
-    ) -> Sequence[tf.Tensor]:
-        """Clips by the global norm, then scales each layer's update."""
-        gradients, _ = tf.clip_by_global_norm(gradients, self.config.clip_norm)
+    def rate_factors(self, model: Classifier) -> list[float]:
+        """Layer-wise decay [10, 20]; the head, which may be all that is trained, has none."""
         if self.config.freeze_encoder:
-            return gradients
-        return scale(gradients, layerwise_multipliers(model, self.config.layerwise_decay))
+            return super().rate_factors(model)
+        return layerwise_multipliers(model, self.config.layerwise_decay)
+
+    def check_microbatches(self, size: int, count: int) -> None:
+        super().check_microbatches(size, count)
+        if count > 1 and self.config.augment.mixup and size // count % 2:
+            raise ValueError(
+                'augment.mixup mixes pairs of clips, which run.microbatches must not part: they '
+                f'must be of an even number, got {count} of {size // count}; give another number, '
+                'or unset augment.mixup'
+            )
 
     def eval_scalars(self, model: Classifier, batch: Batch) -> Scalars:
         """Loss and hits [B] of the logits averaged over views; an action is a noun and a verb."""

@@ -11,13 +11,15 @@ import tf_keras as keras
 from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import without_autograph
 from avmae_tf.data.inputs import Worker, eval_clips, filled_batches, training_batches
-from avmae_tf.data.views import scale_video
-from avmae_tf.models.blocks import fold_in
+from avmae_tf.models.draws import Draws, fold_in
 from avmae_tf.training import devices
+from avmae_tf.training.gradients import mean_gradients
 from avmae_tf.training.optimizers import (
+    clip,
     create_slots,
     make_optimizer,
     make_schedule,
+    move_averages,
     shrink_kernels,
 )
 from avmae_tf.training.saving import watch_finite
@@ -38,6 +40,9 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 f'batch_size must be a multiple of the {self.num_replicas} replicas, '
                 f'got {config.schedule.batch_size}'
             )
+        self.replica_batch_size = config.schedule.batch_size // self.num_replicas
+        self.microbatches = run.microbatches
+        task.check_microbatches(self.replica_batch_size, run.microbatches)
         num_examples = task.dataset.num_examples(splits.TRAIN, labelled=task.labelled)
         self.num_steps = config.schedule.steps(config.schedule.epochs, num_examples)
         if not self.num_steps:
@@ -49,13 +54,21 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         with strategy.scope():
             self.model = task.build()
             self.trainables = task.trainables(self.model)
+            self.rate_factors = task.rate_factors(self.model)
+            # What is tested, drawn and saved at the end: the average of the weights, if any.
+            self.result = task.build() if config.average_decay else self.model
             self.schedule = make_schedule(config.schedule, num_examples)
-            self.optimizer = make_optimizer(config.optimizer, self.schedule)
+            self.optimizer = make_optimizer(
+                config.optimizer,
+                self.schedule,
+                zip(self.trainables, self.rate_factors, strict=True),
+            )
             create_slots(self.optimizer, self.trainables)
-            self.train_means = {n: keras.metrics.Mean(n) for n in task.train_names}
+            names = (*task.train_names, *clip([tf.zeros([])], config.clip_norm)[1])
+            self.train_means = {n: keras.metrics.Mean(n) for n in names}
             self.eval_means = {n: keras.metrics.Mean(n) for n in task.eval_names}
         self.compiled_gradients = self._compiled(self._gradients, run)
-        self.compiled_eval = self._compiled(lambda x: task.eval_scalars(self.model, x), run)
+        self.compiled_eval = self._compiled(lambda x: task.eval_scalars(self.result, x), run)
         self.eval_clips = eval_clips(
             folder,
             task.dataset,
@@ -68,7 +81,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             seed = tf.constant([config.seed, 1])
             self.reconstruct_on_all = tf.function(
                 lambda inputs: strategy.run(
-                    lambda x: task.reconstruct(self.model, x, seed), args=(inputs,)
+                    lambda x: task.reconstruct(self.result, x, seed), args=(inputs,)
                 ),
                 autograph=False,
             )
@@ -101,6 +114,12 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     def global_step(self) -> tf.Variable:
         """Steps of the optimizer so far."""
         return self.optimizer.iterations
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """What a checkpoint holds, by name."""
+        average = {} if self.result is self.model else {'average': self.result}
+        return {'model': self.model, 'optimizer': self.optimizer, **average}
 
     @functools.cached_property
     def not_finite(self) -> Callable[[], str | None]:
@@ -135,12 +154,11 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         outcome = self.reconstruct_on_all(inputs)
         return self.strategy.experimental_local_results(outcome)[0]
 
-    def _gradients(self, batch, seed):
-        batch = scale_video(batch)  # here: bytes travel to the device, not floats
-        with tf.GradientTape() as tape:
-            loss, scalars = self.task.train_loss(self.model, batch, seed)
-        return scalars, tape.gradient(
-            loss, self.trainables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    def _gradients(self, batch, seed, replica):
+        size = self.replica_batch_size
+        draws = Draws(seed, replica * size + tf.range(size), size * self.num_replicas)
+        return mean_gradients(
+            self.task, self.model, self.trainables, batch, draws, self.microbatches
         )
 
     def _accumulate(self, means: dict, scalars, weight=None):
@@ -154,20 +172,23 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     @without_autograph
     def train_step(self, iterator: Iterator) -> None:
         def step(batch):
+            config, number = self.task.config, tf.identity(self.global_step)
             context = tf.distribute.get_replica_context()
-            seed = tf.constant([self.task.config.seed, 0])
-            number = self.global_step * self.num_replicas
-            number += tf.cast(context.replica_id_in_sync_group, number.dtype)
-            scalars, gradients = self.compiled_gradients(batch, fold_in(seed, number))
+            seed = fold_in(tf.constant([config.seed, 0]), number)
+            replica = tf.convert_to_tensor(context.replica_id_in_sync_group)
+            scalars, gradients = self.compiled_gradients(batch, seed, replica)
             gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-            gradients = self.task.prepare_gradients(self.model, gradients)
-            decay = self.task.config.weight_decay * self.schedule(self.global_step)
+            gradients, norms = clip(gradients, config.clip_norm)
             self.optimizer.apply_gradients(
                 zip(gradients, self.trainables, strict=True), experimental_aggregate_gradients=False
             )
-            if self.task.config.weight_decay:
-                shrink_kernels(self.trainables, decay)
-            self._accumulate(self.train_means, scalars)
+            if config.weight_decay:
+                decay = config.weight_decay * self.schedule(number)
+                shrink_kernels(self.trainables, decay, self.rate_factors)
+            if config.average_decay:
+                averages, weights = self.result.variables, self.model.variables
+                move_averages(averages, weights, config.average_decay, number)
+            self._accumulate(self.train_means, scalars | norms)
 
         self.strategy.run(step, args=(next(iterator),))
 

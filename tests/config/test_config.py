@@ -82,10 +82,7 @@ def test_recipes_round_trip_through_json(recipes):
         (lambda: pretrain(encoder='bottleneck'), 'bottleneck'),
         (lambda: pretrain(colour=1), 'colour'),
         (lambda: pretrain(modalities=()), 'one or both'),
-        (
-            lambda: FinetuneConfig(backbone='base', schedule=SCHEDULE, optimizer={'kind': 'adam'}),
-            'layerwise_decay scales the update of SGD',
-        ),
+        (lambda: finetune(average_decay=1.0), 'average_decay'),
         (lambda: ScheduleSpec(**SCHEDULE, warmup_epochs=1), 'warmup_epochs must be below epochs'),
         (lambda: resolve_recipe('nothing', PRETRAIN_RECIPES), "got 'nothing'"),
     ],

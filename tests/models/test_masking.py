@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from avmae_tf.config import AudioSpec, MaskingSpec, VideoSpec
+from avmae_tf.models.draws import Draws, fold_in
 from avmae_tf.models.masking import gather_tokens, sample_mask, unshuffle
 
 
@@ -58,3 +59,13 @@ def test_counts_of_masked_tokens():
     assert tube.num_masked('video', video) == 8 * 176  # of 8 steps with 196 places
     assert (random.num_steps('video', video), tube.num_steps('video', video)) == (1, 8)
     assert tube.num_masked('audio', audio) == 200 and tube.num_steps('audio', audio) == 1
+
+
+def test_a_clip_draws_the_same_among_some_of_a_batch_as_among_all():
+    def masks(seed, batch):
+        return sample_mask(fold_in(seed, 3), batch=batch, num_tokens=20, num_masked=15)
+
+    seed = tf.constant([1, 2])
+    everywhere, some = masks(seed, 6), masks(Draws(seed, tf.constant([5, 2]), 6), 2)
+    for ours, theirs in zip(some, everywhere, strict=True):
+        np.testing.assert_array_equal(ours, theirs.numpy()[[5, 2]])
