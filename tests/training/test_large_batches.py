@@ -18,6 +18,19 @@ from avmae_tf.training.trainer import Trainer
 SIZE = 8
 
 
+@pytest.fixture(scope='module')
+def pretrain_config(pretrain_config):
+    return pretrain_config.replace(
+        backbone=pretrain_config.backbone.replace(num_layers=2),
+        decoder=pretrain_config.decoder.replace(num_layers=1),
+    )
+
+
+@pytest.fixture(scope='module')
+def finetune_config(finetune_config):
+    return finetune_config.replace(backbone=finetune_config.backbone.replace(num_layers=2))
+
+
 def bytes_and_sound(config, size: int = SIZE) -> dict:
     """A batch as the input pipeline makes it: frames are bytes."""
     shapes = {m: x.shape for m, x in blank_inputs(config, size).items()}
@@ -57,13 +70,12 @@ def test_parts_of_a_batch_teach_what_the_whole_teaches(task_and_batch):
     expected = tape.gradient(loss, variables, unconnected_gradients='zero')
     assert all(np.any(g) for g in map(tf.convert_to_tensor, expected))
     draws = Draws(seed, tf.range(SIZE), SIZE)
-    for count in (1, 2, 4):
-        scalars, found = mean_gradients(task, model, variables, batch, draws, count)
-        assert set(scalars) == set(task.train_names)
-        assert float(scalars['loss']) == pytest.approx(float(loss), rel=1e-5)
-        largest = max(float(tf.reduce_max(tf.abs(g))) for g in expected)
-        for ours, theirs in zip(found, expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * largest)
+    scalars, found = mean_gradients(task, model, variables, batch, draws, 4)
+    assert set(scalars) == set(task.train_names)
+    assert float(scalars['loss']) == pytest.approx(float(loss), rel=1e-5)
+    largest = max(float(tf.reduce_max(tf.abs(g))) for g in expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * largest)
 
 
 def test_clips_of_a_part_are_pairs_of_opposites():
@@ -96,7 +108,6 @@ def small(pretrain_config):
         modalities=('audio',),
         encoder='shared',
         backbone=pretrain_config.backbone.replace(num_layers=1),
-        decoder=pretrain_config.decoder.replace(num_layers=1),
         optimizer=SGD(),
         schedule=schedule,
         average_decay=0.2,
@@ -124,12 +135,13 @@ def on_one(learn):
     return learn(tf.distribute.OneDeviceStrategy('CPU:0'))
 
 
+@pytest.mark.slow
 def test_two_devices_learn_in_parts_what_one_learns_at_once(on_one, learn):
     _, one, of_one = on_one
     _, two, of_two = learn(devices.default_strategy(), microbatches=2)
     for first, *_, last in (one, two):
         moves = [np.abs(a - b).max() for a, b in zip(first, last, strict=True)]
-        assert max(moves) > 0.1
+        assert max(moves) > 0.01
     for ours, theirs in zip(two[-1], one[-1], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert of_two.keys() == of_one.keys() >= {'gradient_norm'}
@@ -176,6 +188,7 @@ def test_gradients_are_clipped_together_and_it_is_logged():
     assert logged == {'gradient_norm': 5.0, 'gradient_clipped': 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['pretrain', 'finetune'])
 def test_what_is_learned_in_bfloat16_is_near_float32(
     kind, pretrain_config, finetune_config, dataset
@@ -207,9 +220,8 @@ def test_what_is_learned_in_bfloat16_is_near_float32(
         assert {x.dtype for x in floats} == {tf.float32}
         return float(losses[0]), float(losses[-1])
 
-    first, last = learn('float32')
-    assert last < 0.9 * first
-    assert learn('mixed_bfloat16')[1] == pytest.approx(last, rel=0.02)
+    (first, last), (_, half) = learn('float32'), learn('mixed_bfloat16')
+    assert half == pytest.approx(last, abs=0.01 * first) and last < 0.95 * first
 
 
 def test_norms_and_softmax_add_up_in_more_than_bfloat16():
