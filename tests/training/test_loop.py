@@ -204,7 +204,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(records, dataset, small, tmp_pa
         said = []
         loop.train(
             PretrainTask(config, dataset), records, RunFolder(str(tmp_path / name)),
-            run=RUN.replace(jit_compile=False, microbatches=4),
+            run=RUN.replace(jit_compile=False),
             strategy=tf.distribute.OneDeviceStrategy('CPU:0'),
             progress=progress, say=said.append,
         )  # fmt: skip
