@@ -53,4 +53,5 @@ def as_unusable(path: str) -> Iterator[None]:
         raise UnusableClip(Reason.INTERNAL_ERROR, f'{path}: {what}') from error
     except Exception as error:
         what = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+        what = what.removeprefix(f'{path}: ')
         raise UnusableClip(Reason.UNREADABLE, f'{path}: {what}') from error

@@ -211,7 +211,8 @@ def _next_clip(*request: Any) -> Clip | UnusableClip:
     if request:
         path, wanted, spec, _limits = request
         if is_remote(path) and 'tensorflow' not in sys.modules:
-            gfile(path)  # by TensorFlow, whose memory is not the clip's
+            with contextlib.suppress(ValueError):  # decoding says why
+                gfile(path)  # by TensorFlow, whose memory is not the clip's
             _measure()
         _clips = decode_wanted(path, wanted, spec)
     with _limited():

@@ -104,6 +104,15 @@ def test_a_relative_path_is_one_of_today_also_for_a_worker_that_began_elsewhere(
     assert same(decode_clip(Path(video).name, SPEC), whole)
 
 
+def test_an_address_that_is_none_is_unreadable_to_any_worker(worker_runs, video):
+    path = 'http://example.org/clip.mp4'
+    for _ in 'before and after TensorFlow is there':
+        (outcome,) = decode_clips(path, [Wanted()], SPEC, LIMITS)
+        assert outcome.reason is Reason.UNREADABLE
+        assert outcome.detail == f'{path}: must be a path of this machine, gs:// or s3://'
+    assert same(decode_clip(video, SPEC, LIMITS), decode_clip(video, SPEC))
+
+
 def test_a_reader_that_stops_early_leaves_no_clip_for_the_next(video):
     clips = decode_clips(video, [Wanted(0, 1), Wanted(2, 3)], SPEC, LIMITS)
     next(clips)
