@@ -60,7 +60,7 @@ def sweep(
 
     if is_remote(workdir):
         raise ValueError(f'--workdir must be a folder of this machine, got {workdir}')
-    chosen, wanted = SCALES[scale], SWEEPS[name]
+    chosen, wanted, inputs = SCALES[scale], SWEEPS[name], _inputs(given)
     planned = plan(wanted, chosen, seeds or chosen.num_seeds)
     for reason in dict.fromkeys(item.reason for item in planned if item.reason):
         console.say(f'left out: {reason}')

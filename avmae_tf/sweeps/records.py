@@ -1,7 +1,7 @@
 """Records of generated clips for the mini scale, written as they are drawn."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from avmae_tf.data import textures
 from avmae_tf.data.locks import holds
 from avmae_tf.storage import exists, short_hash
 
-NUM_SHARDS = 4  # of the clips that are trained on
+NUM_SHARDS = 4  # of the clips without a label; those with one have their own, read by itself
 EVAL_SEED = 1_000_000  # clips that are held out are drawn from another range
 
 
@@ -39,21 +39,21 @@ def write_records(
         return folder
     say(f'drawing {num_train} clips to train on, {num_labelled} of them with a label')
 
-    def write(split: str, name: str, clips: Iterable[int], labelled: int) -> Shard:
-        path, count = f'Split-{split}/{name}', 0
+    def write(split: str, name: str, clips: range, with_label: bool) -> Shard:
+        path = f'Split-{split}/{name}'
         os.makedirs(os.path.join(folder, f'Split-{split}'), exist_ok=True)
         with tf.io.TFRecordWriter(os.path.join(folder, path)) as writer:
             for index in clips:
-                writer.write(_record(split, index, seed, with_label=index < labelled))
-                count += 1
-        return Shard(path=path, num_examples=count)
+                writer.write(_record(split, index, seed, with_label=with_label))
+        return Shard(path=path, num_examples=len(clips))
 
+    others = (range(num_labelled + i, num_train, NUM_SHARDS) for i in range(NUM_SHARDS))
     splits = {
-        TRAIN: tuple(
-            write(TRAIN, f'clips-{i}', range(i, num_train, NUM_SHARDS), num_labelled)
-            for i in range(NUM_SHARDS)
+        TRAIN: (
+            write(TRAIN, 'labelled', range(num_labelled), True),
+            *(write(TRAIN, f'unlabelled-{i}', clips, False) for i, clips in enumerate(others)),
         ),
-        EVAL: (write(EVAL, 'clips', range(num_eval), num_eval),),
+        EVAL: (write(EVAL, 'labelled', range(num_eval), True),),
     }
     made = f'{textures.DESIGN} {seed} {num_train} {num_labelled} {num_eval}'
     dataset = Dataset(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_what_another_has_in_hand_is_waited_for(calls, planned, tmp_path):
     folder = work.folder_of(str(root), run)
     code = (
         'import sys, time; from avmae_tf.data.locks import held\n'
-        'with held(sys.argv[1], beside=True): print("held", flush=True); time.sleep(60)'
+        'with held(sys.argv[1], beside=True): print("held", flush=True); time.sleep(600)'
     )
     (root / work.RUNS).mkdir(parents=True)
     other = subprocess.Popen(
@@ -101,14 +102,18 @@ def test_what_another_has_in_hand_is_waited_for(calls, planned, tmp_path):
         assert other.stdout.readline() == 'held\n'
         thread = threading.Thread(target=carry_out, args=(root, planned))
         thread.start()
-        thread.join(3)
-        assert thread.is_alive()  # its own runs are done; two wait for the one in hand
+        last = in_order(planned)[-1]  # its own runs are done; two wait for the one in hand
+        deadline = time.monotonic() + 60
+        while not work.result_of(str(root), last) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        thread.join(0.3)
         verbs = [call[0] for call in calls()]
+        assert thread.is_alive()
         assert verbs == ['finetune', 'pretrain', 'evaluate', 'finetune', 'finetune']
     finally:
         other.kill()
         other.wait()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive() and len(calls()) == 8
     with held(folder, beside=True):
         pass
