@@ -171,6 +171,11 @@ def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
         checks.frame_rate_rule(measured['num_frames'], measured['frames_per_second'], FRAME_RATE),
         *checks.rate_rules(rate_hz, SAMPLE_RATE),
         checks.length_rule(num_samples, rate_hz, WAVEFORM),
+        (
+            (tf.size(parsed[END_US]) == 0) | (_span_us(parsed) >= 0),
+            f'{END_US}: must not be before {START_US}, got ', tf.reduce_sum(parsed[END_US]),
+            ' and ', tf.reduce_sum(parsed[START_US]),
+        ),
         checks.times_rule(num_samples, rate_hz, _span_us(parsed), SAMPLE_RATE),
         checks.level_rule(floats, WAVEFORM_FLOATS),
     )  # fmt: skip

@@ -175,6 +175,7 @@ RECORD_FAULTS = [
     (record(**{BYTES: [b'ab', b'ab']}), 'got 2 values'),
     (record(samples=tone(48000)), 'sample_rate: 16000 Hz contradicts .* has 48000 samples'),
     (record(samples=tone(16000), **{'audio/sample_rate': [48000]}), '48000 Hz contradicts .*16000'),
+    (record(samples=tone(48000), **{'clip/start/timestamp': [2**21]}), 'end.* must not be before'),
     (record(samples=WAVE, **{'audio/sample_rate': [0]}), 'audio/sample_rate: .* 16000 Hz, got 0'),
     (record(floats=[0.0, float('nan')] * 8000), f'{FLOATS}: samples must be finite .* got 8000'),
     (record(floats=[1e30] * 16000), f'{FLOATS}: samples must be finite and in'),
