@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -143,7 +144,14 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_known(machine, bucket, pretr
     assert 0 < resumed < 80
     written = bucket.objects('pretrained/')
     assert {'pretrained/model/model.json', 'pretrained/model/weights.index'} < written.keys()
-    assert any('/logs/train/events' in name for name in written)
+    (logs,) = {
+        name.rpartition('/')[0] for name in written if name.endswith('projector_config.pbtxt')
+    }
+    assert re.fullmatch('pretrained/logs/pretrain-demo-changed-[0-9-]+', logs)
+    assert {f'{logs}/thumbnails.png', f'{logs}/embeddings.tsv'} <= written.keys()
+    command = [BIN / 'tensorboard', '--inspect', '--logdir', bucket.path(f'{logs}/train')]
+    found = subprocess.run(command, capture_output=True, text=True, env=machine.environment)
+    assert 'loss/loss_video' in found.stdout and 'reconstruction/video' in found.stdout
     assert 'finished before' in machine.run(*pretraining)[1]
     assert bucket.objects('pretrained/') == written
 

@@ -1,6 +1,7 @@
 """`kill -9` in the middle of all work: started again it goes on, nothing is lost or twice."""
 
 import random
+import re
 import signal
 import subprocess
 import time
@@ -90,7 +91,9 @@ def test_a_killed_pretraining_ends_as_an_undisturbed_one_and_its_curve_has_no_ga
     assert 'pretrain: resumed from step ' in done.stderr
     resumed = int(done.stderr.split('resumed from step ')[1].split()[0])
     assert 0 < resumed <= 80
-    steps = list(figures.scalars(str(tmp_path / 'run/logs/train'))['loss'])
+    (logs,) = (tmp_path / 'run/logs').iterdir()  # one run, whatever day it was resumed on
+    assert re.fullmatch(r'pretrain-demo-changed-\d{4}-\d\d-\d\d-\d{4}', logs.name)
+    steps = list(figures.scalars(str(logs / 'train'))['loss'])
     assert steps == list(range(10, 81, 10))
 
     assert avmae(*arguments_of('undisturbed')).returncode == 0

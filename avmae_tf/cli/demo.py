@@ -103,7 +103,7 @@ def _demo(workdir: Path, settings: Path, started: float):
         f'pictures    {"  ".join(pictures)}',
         f'pushed      {outcome.pushed}',
         f'report      {outcome.report}',
-        f'look        tensorboard --logdir {workdir}',
+        f'look        tensorboard --logdir {workdir / "work/logs"}',
         f'again       avmae pipeline run --config {settings}',
         f'done in {time.monotonic() - started:.0f} s; everything is in {workdir}',
     )

@@ -3,18 +3,16 @@
 import os
 from collections.abc import Iterator
 
-import matplotlib
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing import directory_watcher, event_file_loader, io_wrapper
 
 from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.storage import replaced
-
-INK, FAINT, COLOURS = '#1f2933', '#cbd2d9', ('#2f6fbb', '#d9822b', '#3a9d6e')
+from avmae_tf.training import visuals
+from avmae_tf.training.monitoring.charts import COLOURS, FAINT, INK, confusion
+from avmae_tf.training.monitoring.tags import name_of
 
 
 def _values(logs: str) -> Iterator[tuple[int, str, tf.Tensor]]:
@@ -28,26 +26,27 @@ def _values(logs: str) -> Iterator[tuple[int, str, tf.Tensor]]:
 
 
 def scalars(logs: str) -> dict[str, dict[int, float]]:
-    """Tag to {step: value}; where a run resumed, what it wrote last counts."""
+    """Name to {step: value}; where a run resumed, what it wrote last counts."""
     found: dict[str, dict[int, float]] = {}
     for step, tag, value in _values(logs):
         if value.ndim == 0 and value.dtype.kind == 'f':
-            found.setdefault(tag, {})[step] = float(value)
-    return {tag: dict(sorted(points.items())) for tag, points in found.items()}
+            found.setdefault(name_of(tag), {})[step] = float(value)
+    return {name: dict(sorted(points.items())) for name, points in found.items()}
 
 
-def last_images(logs: str) -> dict[str, list[np.ndarray]]:
-    """Tag to the pictures of its last step, uint8 [height, width, 3]."""
+def last_reconstructions(logs: str) -> dict[str, list[np.ndarray]]:
+    """Modality to the pictures of its last step, uint8 [height, width, 3]."""
     found = {}
     for _, tag, value in _values(logs):
-        if value.ndim == 1 and value.dtype == object:
-            found[tag] = [tf.io.decode_png(png).numpy() for png in value[2:]]
+        if modality := visuals.modality_of(tag):
+            found[modality] = [tf.io.decode_png(png).numpy() for png in value[2:]]
     return found
 
 
 def draw_losses(runs: dict[str, str], path: str) -> None:
     """Loss by step of every run, training and held-out, to a PNG."""
-    figure, axes = plt.subplots(1, len(runs), figsize=(5.2 * len(runs), 3.4), squeeze=False)
+    figure = Figure(figsize=(5.2 * len(runs), 3.4))
+    axes = figure.subplots(1, len(runs), squeeze=False)
     for axis, (name, logs) in zip(axes[0], runs.items(), strict=True):
         for (label, folder), colour in zip(
             (('training', TRAIN), ('held out', EVAL)), COLOURS, strict=False
@@ -66,17 +65,15 @@ def draw_losses(runs: dict[str, str], path: str) -> None:
 
 def draw_reconstructions(logs: str, path: str, count: int = 3) -> None:
     """Input, masked input and reconstruction of a few clips, as in Figure 5, to a PNG."""
-    images = last_images(os.path.join(logs, TRAIN))
+    images = last_reconstructions(os.path.join(logs, TRAIN))
     rows = list(
         zip(
             *[pictures[:count] for _, pictures in sorted(images.items(), reverse=True)], strict=True
         )
     )
     ratios = [picture.shape[1] / picture.shape[0] for picture in rows[0]]
-    figure, axes = plt.subplots(
-        len(rows), len(ratios), figsize=(2.3 * sum(ratios), 2.4 * len(rows)), squeeze=False,
-        width_ratios=ratios,
-    )  # fmt: skip
+    figure = Figure(figsize=(2.3 * sum(ratios), 2.4 * len(rows)))
+    axes = figure.subplots(len(rows), len(ratios), squeeze=False, width_ratios=ratios)
     for row, pictures in zip(axes, rows, strict=True):
         for axis, picture in zip(row, pictures, strict=True):
             axis.imshow(picture, interpolation='nearest')
@@ -88,8 +85,8 @@ def draw_reconstructions(logs: str, path: str, count: int = 3) -> None:
             axis.spines[:].set_visible(False)
     for axis in axes[:, 1:].ravel():
         axis.set_yticks([])
-    for axis, tag in zip(axes[0], sorted(images, reverse=True), strict=True):
-        axis.set_title(tag.removeprefix('reconstruction_'), loc='left', color=INK)
+    for axis, modality in zip(axes[0], sorted(images, reverse=True), strict=True):
+        axis.set_title(modality, loc='left', color=INK)
     save(figure, path)
 
 
@@ -108,28 +105,11 @@ def confusion_matrix(report: str, num_classes: int) -> np.ndarray:
 
 def draw_confusion(matrix: np.ndarray, classes: tuple[str, ...], path: str) -> None:
     """A confusion matrix to a PNG."""
-    size = 2.6 + 0.34 * len(classes)
-    figure, axis = plt.subplots(figsize=(size, size))
-    axis.imshow(matrix, cmap='Blues')
-    ticks = range(len(classes))
-    axis.set_xticks(ticks, classes, rotation=90, fontsize=8)
-    axis.set_yticks(ticks, classes, fontsize=8)
-    axis.set_xlabel('predicted')
-    axis.set_ylabel('true')
-    for (row, column), count in np.ndenumerate(matrix):
-        if count:
-            dark = count > matrix.max() / 2
-            axis.text(
-                column, row, f'{count:.0f}', ha='center', va='center', fontsize=7,
-                color='white' if dark else INK,
-            )  # fmt: skip
-    axis.spines[:].set_visible(False)
-    save(figure, path)
+    save(confusion(matrix, classes), path)
 
 
-def save(figure: plt.Figure, path: str) -> None:
-    """Writes a figure to a PNG, whole or not at all, and closes it."""
+def save(figure: Figure, path: str) -> None:
+    """Writes a figure to a PNG, whole or not at all."""
     figure.tight_layout()
     with replaced(path) as name:
         figure.savefig(name, format='png', dpi=130)
-    plt.close(figure)

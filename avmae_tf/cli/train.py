@@ -1,5 +1,6 @@
 """`avmae pretrain`, `finetune`, `evaluate`, `export`: the library with options."""
 
+import os
 from typing import Any
 
 import click
@@ -37,6 +38,10 @@ def _training_options(command):
             'a part, the result of the whole.  [default: 1]',
         ),
         click.option(
+            '--profile', 'profile_steps', type=click.IntRange(min=1), metavar='N',
+            help='Profile N steps, for TensorBoard (docs/tensorboard.md).',
+        ),
+        click.option(
             '--jit/--no-jit', 'jit_compile', default=False, help='Compile the step with XLA.'
         ),
     ):  # fmt: skip
@@ -51,7 +56,8 @@ def _train(verb, data: str, workdir: str, run: dict, **settings):
         trained = verb(data, workdir, run=run, progress=report, say=console.say, **settings)
     for name, value in trained.scalars.items():
         console.echo(f'{name:24} {value:.4f}')
-    console.echo(f'model in {trained.model}; watch with: tensorboard --logdir {trained.logs}')
+    logs = os.path.dirname(trained.logs)  # TensorBoard names a run by its folder below
+    console.echo(f'model in {trained.model}; look with: tensorboard --logdir {logs}')
 
 
 @click.command()

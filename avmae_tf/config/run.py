@@ -10,7 +10,8 @@ class RunSpec(Spec):
     checkpoint_every_loops: Count | None = None  # unset: a tenth of the run
     checkpoint_minutes: Positive = 5.0  # also when so many have passed
     test_every_loops: Count = 10
-    pictures_every_loops: Count = 10
+    pictures_every_loops: Count | None = None  # unset: ten times, if they cost no more than 2 %
+    profile_steps: Count | None = None  # of the second loop, for TensorBoard's profile
     jit_compile: bool = False  # XLA; always on a TPU
     microbatches: Count = 1  # parts of a device's batch, one after the other: less memory
 

@@ -11,10 +11,11 @@ it is read by the checksum of each record, of which none may be missing.
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
+import numpy as np
 import pydantic
 import tensorflow as tf
 
@@ -151,6 +152,17 @@ def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Data
 
     rest = records.concatenate(tf.data.Dataset.from_tensors(path).map(lost)).take(count)
     return opened.filter(lambda byte: False).concatenate(rest).enumerate()
+
+
+def records_at(shards: Mapping[str, int], places: Iterable[int]) -> list[bytes]:
+    """Records by their places among all of `shards`: paths, with the number of records of each."""
+    ends, found = np.cumsum([*shards.values()]), []
+    for place in places:
+        shard = int(np.searchsorted(ends, place, side='right'))
+        path, count = [*shards.items()][shard]
+        records = shard_records(path, count).skip(place - int(ends[shard]) + count).take(1)
+        found += [record for _, record in records.as_numpy_iterator()]
+    return found
 
 
 @contextlib.contextmanager

@@ -203,20 +203,23 @@ def eval_clips(
 ) -> tf.data.Dataset:
     """Every clip of `split` once, in the order of the shards, with a leading axis of views.
 
-    All have the 'weight' 1. `labelled` leaves out clips without a label.
+    All have the 'weight' 1, and a 'place', the number of their record among those of the shards.
+    `labelled` leaves out clips without a label.
     """
     shards = dataset.shards(split, labelled=labelled)
     paths = [os.path.join(folder, s.path) for s in shards]
     counts = tf.constant([s.num_examples for s in shards], tf.int64)
     config = config.on(dataset.media)
     records = tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(shard_records)
+    records = records.map(lambda _, record: record).enumerate()
     if keep := _keep(dataset, shards, labelled):
         records = records.filter(lambda _, record: keep(record))
 
-    def prepare(_, serialized):
+    def prepare(place, serialized):
         clip = parse_record(serialized, dataset.heads)
         views = eval_views(clip, config, num_views, num_crops)
-        return {**views, **targets(clip['labels'], dataset), 'weight': 1.0}
+        by_head = targets(clip['labels'], dataset)
+        return {**views, **by_head, 'weight': 1.0, 'place': tf.cast(place, tf.int32)}
 
     return records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 

@@ -5,22 +5,19 @@ writers of those that are not the chief write nothing.
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import orbit
-import tensorflow as tf
 
 from avmae_tf import console
 from avmae_tf.config import RunSpec
-from avmae_tf.training import visuals
 from avmae_tf.training.checkpoints import RunFolder
+from avmae_tf.training.monitoring.budget import Budget
 from avmae_tf.training.saving import CheckpointManager
 from avmae_tf.training.trainer import Trainer
 
-PICTURE_CLIPS = 4
 Scalars = dict[str, float]
 Progress = Callable[..., None]  # progress(step, steps, **scalars)
 
@@ -36,11 +33,14 @@ class Running:
     trainer: Trainer
     run: RunSpec
     folder: RunFolder
+    logs: str | None  # TensorBoard's, of this run; None where another worker writes them
     manager: CheckpointManager
     train_summaries: orbit.utils.SummaryManager
     eval_summaries: orbit.utils.SummaryManager
+    run_summaries: orbit.utils.SummaryManager  # of what is neither training's nor tests'
     progress: Progress
     say: Callable[[str], None]
+    budget: Budget = dataclasses.field(default_factory=Budget)
 
 
 class Action:
@@ -48,6 +48,11 @@ class Action:
 
     def __init__(self, running: Running):
         self.running = running
+
+    def before_steps(self, step: int) -> int:
+        """Before each loop of steps; how many it may have at most."""
+        every = self.running.run.steps_per_loop
+        return every - step % every
 
     def after_steps(self, step: int, scalars: Scalars) -> None:
         """After each loop of steps, with the number of the last and what was measured."""
@@ -88,30 +93,17 @@ class Report(Action):
         self.running.progress(step, self.running.trainer.num_steps, **scalars)
 
 
-class Draw(Action):
-    """Pictures of reconstructions of the same held-out clips, where the task has them."""
-
-    @functools.cached_property
-    def _clips(self) -> dict[str, tf.Tensor]:
-        return self.running.trainer.first_clips(PICTURE_CLIPS)
-
-    def after_steps(self, step: int, scalars: Scalars) -> None:
-        trainer, run = self.running.trainer, self.running.run
-        interval = run.steps_per_loop * run.pictures_every_loops
-        if trainer.task.has_pictures and (step % interval == 0 or step == trainer.num_steps):
-            outcome = trainer.reconstruct(self._clips)
-            with self.running.train_summaries.summary_writer().as_default():
-                visuals.summarise(outcome, self._clips, trainer.task.config, step)
-
-
 class Actions:
     """All of them, in the order in which they act."""
 
-    KINDS: ClassVar[tuple[type[Action], ...]] = (CheckFinite, Report, Draw)
+    KINDS: ClassVar[tuple[type[Action], ...]] = (CheckFinite, Report)
 
-    def __init__(self, running: Running):
+    def __init__(self, running: Running, more: Iterable[type[Action]] = ()):
         self.step = running.trainer.global_step
-        self.actions = [kind(running) for kind in self.KINDS]
+        self.actions = [kind(running) for kind in (*self.KINDS, *more)]
+
+    def before_steps(self, step: int) -> int:
+        return min(action.before_steps(int(step)) for action in self.actions)
 
     def after_steps(self, output: orbit.runner.Output) -> None:
         step, scalars = self._seen(output)

@@ -126,6 +126,7 @@ class RunState(TrainedDescription):
     FILE: ClassVar[str] = RUN_FILE
     dataset: str  # fingerprint of the records
     initial: str = ''  # fingerprint of what it was warm-started from
+    name: str = ''  # of its logs, for people; '' if an earlier version began it
     learning_version: int  # of the code that it was last started with
     finished: bool = False
     scalars: dict[str, float] = pydantic.Field(default_factory=dict)  # of the last evaluation
@@ -157,11 +158,15 @@ class RunState(TrainedDescription):
 class RunFolder:
     """The stable place of a run: checkpoints while it goes on, logs, and the model at its end."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, all_logs: str = ''):
         self.path = path
         self.checkpoints = os.path.join(path, 'checkpoints')
-        self.logs = os.path.join(path, 'logs')
+        self.all_logs = all_logs or os.path.join(path, 'logs')
         self.model = os.path.join(path, 'model')
+
+    def logs_of(self, state: RunState) -> str:
+        """The folder of TensorBoard's logs; earlier versions gave it no name."""
+        return os.path.join(self.all_logs if state.name else f'{self.path}/logs', state.name)
 
     def read(self) -> RunState | None:
         """The state of the run in the folder, None if there is none; ValueError where damaged."""
@@ -236,4 +241,4 @@ def run_folder(
     new = os.path.join(work_dir, f'{state.kind}-{state.key}')
     others = (p for p in folders_in(work_dir) if os.path.basename(p).startswith(f'{state.kind}-'))
     found = (p for p in (new, *others) if RunFolder(p).holds(state))
-    return RunFolder(next(found, new))
+    return RunFolder(next(found, new), os.path.join(work_dir, 'logs'))

@@ -14,9 +14,14 @@ from avmae_tf.data.locks import holds
 from avmae_tf.training import devices
 from avmae_tf.training.actions import Actions, Progress, Running
 from avmae_tf.training.checkpoints import RunFolder, RunState, save_model
+from avmae_tf.training.monitoring.monitors import MONITORS
+from avmae_tf.training.monitoring.names import new_name
+from avmae_tf.training.monitoring.tags import write_scalar
 from avmae_tf.training.saving import CheckpointManager
 from avmae_tf.training.tasks import Task
 from avmae_tf.training.trainer import Trainer
+
+RUN = ''  # of the folder of a run's logs: what is written of the run as a whole
 
 
 @holds('run_folder')
@@ -45,6 +50,7 @@ def train(
     """
     state = RunState.of(task.config, task.dataset, initial)
     before = run_folder.open(state)
+    state = state.replace(name=before.name if before else new_name(run_folder.all_logs, task))
     if before and before.finished:
         say(f'{task.name}: finished before, model in {run_folder.model}')
         return before.scalars
@@ -65,23 +71,25 @@ def train(
         say=say,
     )
 
+    logs = run_folder.logs_of(state)
     summaries = {
-        split: orbit.utils.SummaryManager(
-            os.path.join(run_folder.logs, split), tf.summary.scalar, global_step=step
-        )
-        for split in (splits.TRAIN, splits.EVAL)
+        split: orbit.utils.SummaryManager(os.path.join(logs, split), write_scalar, global_step=step)
+        for split in (splits.TRAIN, splits.EVAL, RUN)
     }
     actions = Actions(
         Running(
             trainer=trainer,
             run=run,
             folder=run_folder,
+            logs=logs,
             manager=manager,
             train_summaries=summaries[splits.TRAIN],
             eval_summaries=summaries[splits.EVAL],
+            run_summaries=summaries[RUN],
             progress=progress,
             say=say,
-        )
+        ),
+        MONITORS,
     )
 
     with contextlib.redirect_stdout(None), damage_named():  # Orbit prints what it logs
@@ -90,11 +98,12 @@ def train(
             trainer=trainer,
             evaluator=trainer,
             strategy=strategy,
-            steps_per_loop=run.steps_per_loop,
+            steps_per_loop=actions.before_steps,
             checkpoint_manager=manager,
             train_actions=[actions.after_steps],
             eval_actions=[actions.after_test],
             summary_manager=summaries[splits.TRAIN],
+            eval_summary_dir=splits.EVAL,  # Orbit passes the manager over where both are alike
             eval_summary_manager=summaries[splits.EVAL],
         )
         start = int(step.numpy())

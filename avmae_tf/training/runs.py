@@ -59,7 +59,7 @@ class Training:
             progress=progress,
             say=say,
         )
-        return Trained(there.model, there.logs, scalars)
+        return Trained(there.model, there.logs_of(there.read()), scalars)
 
     def run_below(self, work_dir: str, run: RunSpec, **callbacks: Any) -> Trained:
         """Trains in the folder below `work_dir` that is this training's alone."""

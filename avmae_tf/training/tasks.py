@@ -20,6 +20,7 @@ from avmae_tf.models.avmae import AVMAE, Reconstruction
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
 from avmae_tf.models.draws import Seed, fold_in, of_batch
+from avmae_tf.training.answers import KEPT, LOGITS
 from avmae_tf.training.optimizers import layerwise_multipliers
 
 LOSS_CONTRASTIVE = 'loss_contrastive'  # a scalar's name; beside it those of the modalities
@@ -39,6 +40,7 @@ class Task(abc.ABC):
     num_eval_crops: int = 1
     train_names: tuple[str, ...]  # of the scalars of `train_loss`
     eval_names: tuple[str, ...]  # of those of `eval_scalars`
+    kept: tuple[str, ...] = ()  # of a test's batches and of `eval_scalars`: what is kept by clip
 
     def __init__(self, config: TrainingConfig, dataset: Dataset):
         self.config = config
@@ -85,7 +87,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def eval_scalars(self, model: Any, batch: Batch) -> Scalars:
-        """Figures of each clip [B]; their means over clips of 'weight' 1 are logged."""
+        """Figures of each clip [B]; means of `eval_names` over clips of 'weight' 1 are logged."""
 
 
 class PretrainTask(Task):
@@ -162,6 +164,7 @@ class FinetuneTask(Task):
         self.eval_names = ('loss', *self._names('top1'), *self._names('top5'))
         if {heads.NOUN, heads.VERB} <= set(self.heads):
             self.eval_names += ('action',)
+        self.kept = (*KEPT, *self.heads)
 
     def _names(self, metric: str) -> tuple[str, ...]:
         """`metric` of each head; of the only head it needs no other name."""
@@ -242,4 +245,4 @@ class FinetuneTask(Task):
         scalars |= self._hits(model, logits, targets, k=5)
         if 'action' in self.eval_names:
             scalars['action'] = tf.reduce_prod(list(top1.values()), axis=0)
-        return scalars
+        return {**scalars, LOGITS: logits}

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import orbit
 import tensorflow as tf
 import tf_keras as keras
@@ -13,7 +14,9 @@ from avmae_tf.data.dataset import without_autograph
 from avmae_tf.data.inputs import Worker, eval_clips, filled_batches, training_batches
 from avmae_tf.models.draws import Draws, fold_in
 from avmae_tf.training import devices
+from avmae_tf.training.answers import Answers
 from avmae_tf.training.gradients import mean_gradients
+from avmae_tf.training.monitoring.clock import Clock
 from avmae_tf.training.optimizers import (
     clip,
     create_slots,
@@ -24,6 +27,8 @@ from avmae_tf.training.optimizers import (
 )
 from avmae_tf.training.saving import watch_finite
 from avmae_tf.training.tasks import Task
+
+Kept = dict[str, tf.Tensor]
 
 
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
@@ -77,14 +82,12 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             num_crops=task.num_eval_crops,
             labelled=task.labelled,
         )
+        self.embed = self._alike(lambda x: self.result.embed(x))
         if task.has_pictures:
             seed = tf.constant([config.seed, 1])
-            self.reconstruct_on_all = tf.function(
-                lambda inputs: strategy.run(
-                    lambda x: task.reconstruct(self.result, x, seed), args=(inputs,)
-                ),
-                autograph=False,
-            )
+            self.reconstruct = self._alike(lambda x: task.reconstruct(self.result, x, seed))
+        self.clock = Clock()
+        self.answers: Answers | None = None  # of the last test
         self.num_evaluated = task.dataset.num_examples(splits.EVAL, labelled=task.labelled)
         self.num_eval_steps = -(-self.num_evaluated // config.schedule.batch_size)
         batches = filled_batches(self.eval_clips, self.num_evaluated, config.schedule.batch_size)
@@ -146,13 +149,20 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     def first_clips(self, count: int) -> dict[str, tf.Tensor]:
         """Inputs of the first held-out clips, to be drawn: the same ones at every look."""
-        batch = next(iter(filled_batches(self.eval_clips, self.num_evaluated, count)))
+        batch = next(iter(self.held_out(count, count)))
         return {m: batch[m][:, 0] for m in self.task.config.modalities}
 
-    def reconstruct(self, inputs: dict[str, tf.Tensor]) -> Any:
-        """The task's reconstruction of `inputs`, on one replica."""
-        outcome = self.reconstruct_on_all(inputs)
-        return self.strategy.experimental_local_results(outcome)[0]
+    def held_out(self, count: int, batch_size: int) -> tf.data.Dataset:
+        """Batches of the first `count` held-out clips, filled up with clips of 'weight' 0."""
+        count = min(count, self.num_evaluated)
+        return filled_batches(self.eval_clips.take(count), count, batch_size)
+
+    def _alike(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A compiled `function(inputs)` that all replicas compute alike; returns what one did."""
+        run = tf.function(
+            lambda inputs: self.strategy.run(function, args=(inputs,)), autograph=False
+        )
+        return lambda inputs: self.strategy.experimental_local_results(run(inputs))[0]
 
     def _gradients(self, batch, seed, replica):
         size = self.replica_batch_size
@@ -162,12 +172,13 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         )
 
     def _accumulate(self, means: dict, scalars, weight=None):
-        for name, value in scalars.items():
-            means[name].update_state(value, sample_weight=weight)
+        for name, mean in means.items():
+            mean.update_state(scalars[name], sample_weight=weight)
 
     def train_loop_begin(self) -> None:
         for mean in self.train_means.values():
             mean.reset_state()
+        self.clock.begin()
 
     @without_autograph
     def train_step(self, iterator: Iterator) -> None:
@@ -190,22 +201,38 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
                 move_averages(averages, weights, config.average_decay, number)
             self._accumulate(self.train_means, scalars | norms)
 
-        self.strategy.run(step, args=(next(iterator),))
+        self.strategy.run(step, args=(self.clock.next(iterator),))
 
     def train_loop_end(self) -> dict[str, tf.Tensor]:
+        self.clock.end()
         rate = self.schedule(self.global_step)
         return {k: v.result() for k, v in self.train_means.items()} | {'learning_rate': rate}
 
-    def eval_begin(self) -> None:
+    def eval_begin(self) -> list[Kept] | None:
         for mean in self.eval_means.values():
             mean.reset_state()
+        return [] if self.task.kept else None
 
     @without_autograph
-    def eval_step(self, iterator: Iterator) -> None:
+    def eval_step(self, iterator: Iterator) -> Kept | None:
+        """What the task keeps of a batch: of all of it, wherever its clips were looked at."""
+
         def step(batch):
-            self._accumulate(self.eval_means, self.compiled_eval(batch), batch['weight'])
+            found = self.compiled_eval(batch)
+            self._accumulate(self.eval_means, found, batch['weight'])
+            context, found = tf.distribute.get_replica_context(), {**batch, **found}
+            return {name: context.all_gather(found[name], axis=0) for name in self.task.kept}
 
-        self.strategy.run(step, args=(next(iterator),))
+        outcome = self.strategy.run(step, args=(next(iterator),))
+        return self.strategy.experimental_local_results(outcome)[0] if self.task.kept else None
 
-    def eval_end(self) -> dict[str, tf.Tensor]:
-        return {k: v.result() for k, v in self.eval_means.items()}
+    def eval_reduce(self, state: list[Kept] | None = None, step_outputs: Kept | None = None) -> Any:
+        return None if state is None else [*state, step_outputs]
+
+    def eval_end(self, kept: list[Kept] = ()) -> dict[str, Any]:
+        means = {k: v.result() for k, v in self.eval_means.items()}
+        if not kept:
+            return means
+        joined = {name: np.concatenate([x[name] for x in kept]) for name in self.task.kept}
+        self.answers = Answers.of(joined, self.task.heads, self.task.config.loss)
+        return means | self.answers.measures()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import AUDIO, VIDEO, PatchGrid, PretrainConfig
+from avmae_tf.config import AUDIO, MODALITIES, VIDEO, PatchGrid, PretrainConfig
 from avmae_tf.models.avmae import Reconstruction
 from avmae_tf.models.masking import gather_tokens
 from avmae_tf.models.patches import patchify, unpatchify, unstandardise
@@ -43,21 +43,24 @@ def video_picture(rows: Rows, num_frames: int = MAX_FRAMES) -> np.ndarray:
     return np.concatenate([strip(given), strip(masked), strip(reconstructed)])
 
 
-def audio_picture(rows: Rows) -> np.ndarray:
-    """Rows of one spectrogram [T, 128, 1] to one uint8 picture, time to the right, low notes last.
+def spectrogram_picture(values: np.ndarray, span: np.ndarray | None = None) -> np.ndarray:
+    """[T, 128, 1] to uint8 [128, T, 3], time to the right, low notes last.
 
-    Colours span the range of the input.
+    Colours span the range of `span`, of `values` themselves if it is None.
     """
+    span = values if span is None else span
+    low, high = span.min(), max(span.max(), span.min() + 1e-6)
+    level = np.clip((values[..., 0] - low) / (high - low), 0, 1)
+    level = (255 * level.T[::-1]).astype(np.uint8)
+    return cv2.applyColorMap(level, cv2.COLORMAP_MAGMA)[..., ::-1]
+
+
+def audio_picture(rows: Rows) -> np.ndarray:
+    """Rows of one spectrogram [T, 128, 1] to one uint8 picture; colours span the input's range."""
     given, hidden, reconstructed = rows
-    low, high = given.min(), max(given.max(), given.min() + 1e-6)
-
-    def colour(values):
-        level = np.clip((values[..., 0] - low) / (high - low), 0, 1)
-        level = (255 * level.T[::-1]).astype(np.uint8)
-        return cv2.applyColorMap(level, cv2.COLORMAP_MAGMA)[..., ::-1]
-
-    masked = np.where(hidden[..., 0].T[::-1, :, None], GREY, colour(given)).astype(np.uint8)
-    return np.concatenate([colour(given), masked, colour(reconstructed)])
+    colours = spectrogram_picture(given)
+    masked = np.where(hidden[..., 0].T[::-1, :, None], GREY, colours).astype(np.uint8)
+    return np.concatenate([colours, masked, spectrogram_picture(reconstructed, given)])
 
 
 def pictures(
@@ -76,9 +79,20 @@ def pictures(
     return result
 
 
+def tag_of(modality: str) -> str:
+    """The tag of a modality's pictures, for TensorBoard."""
+    return f'reconstruction/{modality}'
+
+
+def modality_of(tag: str) -> str | None:
+    """The modality whose pictures have this tag; None of another tag."""
+    # Earlier versions had no group of their own for each kind of picture.
+    return {f'reconstruction{c}{m}': m for m in MODALITIES for c in '/_'}.get(tag)
+
+
 def summarise(
     outcome: Reconstruction, inputs: dict[str, tf.Tensor], config: PretrainConfig, step: int
 ) -> None:
     """Writes the pictures as image summaries to the current summary writer."""
     for modality, images in pictures(outcome, inputs, config).items():
-        tf.summary.image(f'reconstruction_{modality}', images, step=step, max_outputs=len(images))
+        tf.summary.image(tag_of(modality), images, step=step, max_outputs=len(images))

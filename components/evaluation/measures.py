@@ -5,8 +5,10 @@ Shapes: N clips, C classes, D width, S seconds, k labels of a clip.
 
 import numpy as np
 from scipy.stats import norm
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from typing_extensions import Self
+
+from avmae_tf.training.answers import average_precisions
 
 NO_LABELS = 'no clip has a label'
 
@@ -30,10 +32,9 @@ def mean_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     `labels` [N, C] are 0 or 1, `scores` [N, C] rank the clips of a class. A class that no clip
     has is left out.
     """
-    present = labels.any(axis=0)
-    if not present.any():
+    if not labels.any():
         return Undefined(NO_LABELS)
-    return float(average_precision_score(labels[:, present], scores[:, present], average='macro'))
+    return float(np.nanmean(average_precisions(labels, scores)))
 
 
 def d_prime(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -1,16 +1,21 @@
 """The order of clips is a function of seed and position: complete, shuffled, resumable."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from avmae_tf.data.dataset import records_at
 from avmae_tf.data.inputs import (
     Worker,
     eval_batches,
+    eval_clips,
     shuffled_clips,
     training_batches,
 )
 from avmae_tf.data.inputs import shard_order as order
+from avmae_tf.data.records import parse_record
 from avmae_tf.data.views import scale_video
 
 
@@ -132,3 +137,23 @@ def test_testing_sees_every_clip_once_and_fills_the_last_batch(records, dataset,
     labels = np.concatenate([batch['label'] for batch in batches])
     assert weights.tolist() == [1.0] * 16 + [0.0] * 2
     assert labels[weights > 0].sum(axis=0).tolist() == [1.0] * 16
+
+
+def test_a_clip_that_is_tested_on_tells_its_place_among_the_records(
+    records, dataset, finetune_config
+):
+    def key(record):
+        return parse_record(tf.constant(record))['key'].numpy()
+
+    paths = {os.path.join(records, s.path): s.num_examples for s in dataset.shards('train')}
+    every = [r for path in paths for r in tf.data.TFRecordDataset(path).as_numpy_iterator()]
+    assert len(paths) > 1 and len(every) == 48
+    places = [47, 0, *np.cumsum([*paths.values()])[:-1], 3]  # also the first of every shard
+    found = records_at(paths, places)
+    assert [key(record) for record in found] == [key(every[place]) for place in places]
+
+    clips = eval_clips(records, dataset, finetune_config, num_views=1, split='train')
+    for clip in clips.skip(20).take(5):
+        record = parse_record(tf.constant(every[int(clip['place'])]), dataset.heads)
+        assert clip['label'].numpy().argmax() == record['labels']['label'].numpy()[0]
+    assert [int(clip['place']) for clip in clips] == [*range(48)]

@@ -1,8 +1,8 @@
 """Where a pipeline's classifier starts: the graph of each form, and what is looked at before."""
 
 import json
+import os
 import shutil
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -116,8 +116,10 @@ def test_a_pipeline_starts_from_scratch_or_a_model_and_notices_another(
 
     def trained(finished) -> str:
         """Folder of the model that the Finetuner has exported."""
-        logs = finished.node('Finetuner').outputs['Model'].custom_properties['logs']
-        return str(Path(logs.string_value).parent / 'model')
+        logs = finished.node('Finetuner').outputs['Model'].custom_properties['logs'].string_value
+        states = {p.parent: p.read_text() for p in (tmp_path / 'root/work').glob('*/run.json')}
+        (run,) = (run for run, state in states.items() if os.path.basename(logs) in state)
+        return str(run / 'model')
 
     scratch = run('scratch')
     assert 'Pretrainer' not in [node.name for node in scratch.nodes]

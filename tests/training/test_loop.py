@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -105,12 +106,20 @@ def test_pretraining_reports_and_learns(pretrained):
 def test_tensorboard_gets_scalars_and_pictures(pretrained):
     from avmae_tf.cli import figures
 
-    logs = pretrained[0].logs
-    assert list(figures.scalars(os.path.join(logs, 'train'))['loss']) == [3, 6, 9, 12]
+    folder = pretrained[0]
+    logs = folder.logs_of(folder.read())
+    date = r'\d{4}-\d\d-\d\d-\d{4}'
+    assert re.fullmatch(f'{folder.path}/logs/pretrain-demo-changed-{date}', logs)
+    train = figures.scalars(os.path.join(logs, 'train'))
+    assert list(train['loss']) == [3, 6, 9, 12]
     assert list(figures.scalars(os.path.join(logs, 'eval'))['loss']) == [6, 12]
-    images = figures.last_images(os.path.join(logs, 'train'))
-    assert images['reconstruction_video'][0].shape == (3 * 32, 4 * 32, 3)
-    assert images['reconstruction_audio'][0].shape == (3 * 128, 96, 3)
+    assert list(train['clips_per_second']) == [6, 9, 12]  # the first loop was compiled
+    for step, clips in train['clips_per_second'].items():
+        assert train['clips_per_second_and_core'][step] == pytest.approx(clips / 2)
+        assert 0 < train['share_of_time_waiting_for_data'][step] < 1
+    images = figures.last_reconstructions(os.path.join(logs, 'train'))
+    assert images['video'][0].shape == (3 * 32, 4 * 32, 3)
+    assert images['audio'][0].shape == (3 * 128, 96, 3)
 
 
 def test_a_finished_run_is_not_repeated(pretrained, records, dataset, pretrain_config):
@@ -333,7 +342,7 @@ def test_finetuning_starts_from_the_pretrained_encoder_and_learns(
     )  # fmt: skip
     assert len(said) == 1 and 'last norm' in said[0].taken
     assert np.mean(losses[-2:]) < np.mean(losses[:2]) - 0.05
-    assert 0 <= scalars['top1'] <= scalars['top5'] <= 1
+    assert 0 <= scalars['top1'] <= scalars['top5'] <= 1 and 0 < scalars['map'] <= 1
     assert describe_model(folder.model).heads == dataset.heads
 
 
