@@ -127,7 +127,9 @@ def draw(sweep: Sweep, found: dict[tuple[str, str], Figure], path: str) -> None:
                 axis.plot(values, [place] * len(values), 'o', color='#2f6fbb', markersize=3)
             if paper is not None:
                 axis.plot([paper] * 2, [place - 0.35, place + 0.35], color='#d9822b')
-        axis.set_title(f'{column} (line: paper)', loc='left', fontsize=9)
+        compared = any(found[key].paper is not None for key in found if key[1] == column)
+        title = f'{column} (line: paper)' if compared else column
+        axis.set_title(title, loc='left', fontsize=9)
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.invert_yaxis() if axis is axes[0][0] else None
     plot.tight_layout()
