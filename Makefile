@@ -2,9 +2,10 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
+TPU_COMPILER := .tpu
 WORKDIR ?= demo
 
-.PHONY: help setup demo test test-slow bench check docs format image image-tpu image-beam image-check
+.PHONY: help setup setup-tpu tpu tpu-table demo test test-slow bench check docs format image image-tpu image-beam image-check
 DEVICE ?= cpu
 STAGE := step
 ENGINE = $(firstword $(foreach e,docker podman,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
@@ -33,6 +34,17 @@ bench: $(READY) ## CPU time against the targets; BENCH=name runs one
 check: $(READY) ## lint, format and types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+setup-tpu: $(TPU_COMPILER)/ready ## Google's TPU compiler, 700 MB, into .tpu (docs/tpu.md)
+
+$(TPU_COMPILER)/ready: avmae_tf/tpu/compiler.lock .ci/setup-tpu | $(READY)
+	@bash .ci/setup-tpu $(TPU_COMPILER)
+
+tpu: $(READY) setup-tpu ## a recipe compiled for a TPU, here: RECIPE=demo TPU=v5e:2x2
+	@$(VENV)/bin/avmae inspect --recipe $(or $(RECIPE),demo) --tpu $(or $(TPU),v5e:2x2)
+
+tpu-table: $(READY) setup-tpu ## what docs/tpu.md has not yet of ROWS="RECIPE ... --tpu VERSION"
+	@$(PYTHON) docs/tpu_table.py $(ROWS)
 
 docs: $(READY) ## the API reference, from the docstrings, in docs/api
 	@$(PYTHON) docs/build_api.py

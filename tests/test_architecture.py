@@ -21,6 +21,7 @@ ALLOWED = {
         'avmae_tf.training',
     },
     'avmae_tf.sweeps': {'avmae_tf.data', 'avmae_tf.models'},
+    'avmae_tf.tpu': {'avmae_tf.data', 'avmae_tf.models', 'avmae_tf.training'},
     'beam_jobs': {'avmae_tf.data'},
     'components': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs'},
     'pipeline': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs', 'components'},
@@ -38,6 +39,7 @@ LIBRARIES = {  # who may use what
     'tfx': {'components', 'pipeline'},
     'apache_beam': {'beam_jobs', 'components'},
     'av': {'beam_jobs', 'avmae_tf.data'},
+    'jax': {'avmae_tf.tpu'},
 }
 MAX_LINES = 250
 HOMES = {  # what is decided once: the file that decides it

@@ -30,6 +30,18 @@ SHEET_CLIPS = 8
     '--classes', type=click.IntRange(min=2),
     help='With --model or --recipe: the classifier of so many classes, not the autoencoder.',
 )  # fmt: skip
+@click.option(
+    '--set',
+    'changes',
+    multiple=True,
+    metavar='FIELD=VALUE',
+    help='With --recipe: change a setting of it.',
+)
+@click.option(
+    '--tpu', 'tpus', multiple=True, metavar='VERSION:SHAPE',
+    help="With --recipe: compile its steps with Google's TPU compiler, for cores that share the "
+    "batch: 'v5e:2x2', 'v4:2x2x1'. Several times for several.",
+)  # fmt: skip
 @click.option('--out', help='Write a contact sheet of some clips of records to this PNG.')
 @click.option(
     '--clips',
@@ -45,6 +57,8 @@ def inspect(
     decoder: str | None,
     modalities: str | None,
     classes: int | None,
+    changes: tuple[str, ...],
+    tpus: tuple[str, ...],
     out: str | None,
     clips: int | None,
     as_json: bool,
@@ -59,11 +73,16 @@ def inspect(
     SavedModel                     signatures, classes, warm-up requests, media, origin
 
     FLOPs are counted analytically, a multiplication and an addition as two.
+
+    With --tpu it also says whether the steps of training and of testing compile for a TPU, what
+    they need of a core's memory, and how long they take there by the compiler's estimate: minutes
+    of CPU time each, and no TPU (docs/tpu.md).
     """
     if sum(map(bool, (path, model, recipe))) != 1:
         raise click.UsageError('give one of PATH, --model and --recipe')
     _need(model, '--model', encoder=encoder, decoder=decoder, modalities=modalities)
     _need(model or recipe, '--model or --recipe', classes=classes)
+    _need(recipe, '--recipe', set=changes or None, tpu=tpus or None)
     _need(path, 'a PATH of records', out=out)
     _need(out, '--out', clips=clips)
     if out and is_folder(out):
@@ -75,15 +94,16 @@ def inspect(
         found = read_records(path, out, clips or SHEET_CLIPS) if out else viewer.read(path)
         show = viewer.show
     else:
-        from avmae_tf.cli import recipes
+        from avmae_tf.cli import recipes, tpu
         from avmae_tf.cli.tables import show_model as show
         from avmae_tf.training.summary import summarise
 
         if model:
             settings = recipes.settings_of(model, encoder, decoder, modalities, classes)
         else:
-            settings = recipes.recipe_of(recipe, classes)
-        found = summarise(settings, {'label': classes} if classes else None)
+            settings = recipes.recipe_of(recipe, classes, changes)
+        compiled = {'tpu': tpu.compile_recipe(settings, classes, tpus)} if tpus else {}
+        found = summarise(settings, {'label': classes} if classes else None) | compiled
     if as_json:
         console.echo(*json.dumps(found, indent=2).split('\n'))
         return

@@ -34,6 +34,11 @@ def read_recipe(
         settings = resolve_recipe(settings, recipes)
     else:
         settings = resolve_recipe(recipe, recipes)
+    return config_class.model_validate(changed(settings, changes))
+
+
+def changed(settings: dict, changes: tuple[str, ...]) -> dict:
+    """Settings with `field.of.group=value` changes."""
     for change in changes:
         path, equals, value = change.partition('=')
         if not equals:
@@ -42,7 +47,7 @@ def read_recipe(
         for name in reversed(path.split('.')):
             nested = {name: nested}
         settings = merge(settings, nested)
-    return config_class.model_validate(settings)
+    return settings
 
 
 def settings_of(
@@ -73,11 +78,12 @@ def settings_of(
     return FINETUNE_RECIPES['vggsound-base'].replace(**changes, fusion=fusion)
 
 
-def recipe_of(name: str, classes: int | None) -> TrainingConfig:
-    """The settings of pretraining, or, if there are `classes`, of finetuning."""
+def recipe_of(name: str, classes: int | None, changes: tuple[str, ...] = ()) -> TrainingConfig:
+    """The settings of pretraining, or, if there are `classes`, of finetuning; with changes."""
     recipes = PRETRAIN_RECIPES if classes is None else FINETUNE_RECIPES
     if name in recipes:
-        return recipes[name]
+        settings = changed(recipes[name].model_dump(), changes)
+        return type(recipes[name]).model_validate(settings)
     if name in FINETUNE_RECIPES:
         raise click.UsageError(f'--recipe {name} is of a classifier and needs --classes')
     known = sorted({*PRETRAIN_RECIPES, *FINETUNE_RECIPES})

@@ -3,6 +3,7 @@
 from rich.table import Column, Table
 
 from avmae_tf import console
+from avmae_tf.cli import tpu
 
 FIRST_LABELS = 5
 
@@ -54,7 +55,8 @@ def show_model(summary: dict) -> None:
         costs.add_row(part, _giga(count), f'{count / total:.1%}')
     costs.add_row('forward pass', _giga(total), '100.0%', style='bold')
     costs.add_row('training step', _giga(flops['training_step']), '')
-    _print(_title(summary), layers, tokens, costs)
+    steps = [tpu.table(summary['tpu'])] if 'tpu' in summary else []
+    _print(_title(summary), layers, tokens, costs, *steps)
 
 
 def _title(summary: dict) -> str:

@@ -18,6 +18,7 @@ MODALITIES: tuple[Modality, ...] = (VIDEO, AUDIO)  # also the order in which tok
 SAMPLE_RATE_HZ = 16_000
 HOP_SAMPLES = 160  # 10 ms: 100 log-mel frames per second
 NUM_MEL_BINS = 128
+RANDOM_ALGORITHM = 'philox'  # of steps: what CPUs and GPUs draw by if nothing is said, TPUs not
 
 Ratio = Annotated[float, pydantic.Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, pydantic.Field(gt=0.0, allow_inf_nan=False)]

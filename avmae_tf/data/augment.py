@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.config import NUM_MEL_BINS, AugmentSpec, ColourJitter, Mixup, SpecAugment
+from avmae_tf.config import (
+    NUM_MEL_BINS,
+    RANDOM_ALGORITHM,
+    AugmentSpec,
+    ColourJitter,
+    Mixup,
+    SpecAugment,
+)
 
 RGB_TO_YIQ = np.array(
     [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32
@@ -139,7 +146,9 @@ def sample_beta(seed: tf.Tensor, count: int, alpha: float) -> tf.Tensor:
 
     In operations that XLA has for every device, which a Gamma is not among.
     """
-    logs = tf.math.log1p(-tf.random.stateless_uniform([2, BETA_PAIRS, count], seed)) / alpha
+    shape = [2, BETA_PAIRS, count]
+    uniform = tf.random.stateless_uniform(shape, seed, alg=RANDOM_ALGORITHM)
+    logs = tf.math.log1p(-uniform) / alpha
     accepted = tf.reduce_logsumexp(logs, axis=0) <= 0.0
     first = tf.one_hot(tf.argmax(tf.cast(accepted, tf.int32)), BETA_PAIRS, axis=0)
     return tf.reduce_sum(first * tf.sigmoid(logs[0] - logs[1]), axis=0)

@@ -8,6 +8,8 @@ from collections import Counter
 
 from avmae_tf.config import BackboneSpec, FinetuneConfig, Fusion, Objective, PretrainConfig
 
+STEP_IN_PASSES = 3  # FLOPs of a training step, in forward passes
+
 
 def block_flops(backbone: BackboneSpec, num_tokens: int) -> int:
     """4 projections of D x D, scores and values of N x N, two products of the MLP."""

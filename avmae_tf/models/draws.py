@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-ALGORITHM = 'philox'  # what CPUs and GPUs draw by if nothing is said; TPUs would draw otherwise
+from avmae_tf.config import RANDOM_ALGORITHM
 
 
 class Draws(NamedTuple):
@@ -30,7 +30,7 @@ def fold_in(seed: Seed, number: int | tf.Tensor) -> Seed:
         return seed._replace(seed=fold_in(seed.seed, number))
     if seed is None:
         return None
-    return tf.random.experimental.stateless_fold_in(seed, number, alg=ALGORITHM)
+    return tf.random.experimental.stateless_fold_in(seed, number, alg=RANDOM_ALGORITHM)
 
 
 def of_batch(seed: Seed) -> tf.Tensor | None:
@@ -42,4 +42,4 @@ def uniform(seed: tf.Tensor | Draws, shape: list) -> tf.Tensor:
     """Numbers in [0, 1) for each clip, [B, ...]."""
     if isinstance(seed, Draws):
         return tf.gather(uniform(seed.seed, [seed.total, *shape[1:]]), seed.rows)
-    return tf.random.stateless_uniform(shape, seed, alg=ALGORITHM)
+    return tf.random.stateless_uniform(shape, seed, alg=RANDOM_ALGORITHM)

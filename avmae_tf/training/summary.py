@@ -10,9 +10,7 @@ from avmae_tf.config import BackboneSpec, FinetuneConfig, PretrainConfig, Traini
 from avmae_tf.models.avmae import AVMAE
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier
-from avmae_tf.models.cost import finetuning_flops, pretraining_flops
-
-STEP_IN_PASSES = 3  # FLOPs of a training step, in forward passes
+from avmae_tf.models.cost import STEP_IN_PASSES, finetuning_flops, pretraining_flops
 
 
 @dataclasses.dataclass(frozen=True)

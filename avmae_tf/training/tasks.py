@@ -39,7 +39,7 @@ class Task(abc.ABC):
     num_eval_views: int = 1
     num_eval_crops: int = 1
     train_names: tuple[str, ...]  # of the scalars of `train_loss`
-    eval_names: tuple[str, ...]  # of those of `eval_scalars`
+    eval_names: tuple[str, ...]  # of those of `eval_scalars` whose mean is logged
     kept: tuple[str, ...] = ()  # of a test's batches and of `eval_scalars`: what is kept by clip
 
     def __init__(self, config: TrainingConfig, dataset: Dataset):
@@ -85,9 +85,13 @@ class Task(abc.ABC):
                 f'each other, as the contrastive one does, got {count}'
             )
 
+    def eval_metrics(self) -> dict[str, keras.metrics.Metric]:
+        """What adds up `eval_scalars` over clips of 'weight' 1, by name: their means."""
+        return {name: keras.metrics.Mean(name) for name in self.eval_names}
+
     @abc.abstractmethod
     def eval_scalars(self, model: Any, batch: Batch) -> Scalars:
-        """Figures of each clip [B]; means of `eval_names` over clips of 'weight' 1 are logged."""
+        """Figures of each clip [B, ...], for `eval_metrics`; of the `kept` ones each."""
 
 
 class PretrainTask(Task):
@@ -105,7 +109,7 @@ class PretrainTask(Task):
         self.contrast = ContrastiveLoss(contrast) if contrast else None
         self.gathers = bool(contrast)
         self.train_names = (*names, *([LOSS_CONTRASTIVE] if contrast else []))
-        self.eval_names = (*self.train_names, *(f'mean_patch_{n}' for n in names))
+        self.eval_names = self.train_names
 
     def build(self) -> AVMAE:
         return build_avmae(self.config)
@@ -118,9 +122,7 @@ class PretrainTask(Task):
 
     def train_loss(self, model: AVMAE, batch: Batch, seed: Seed) -> tuple[tf.Tensor, Scalars]:
         outcome = self.reconstruct(model, batch, seed)
-        losses = self.losses.by_modality(outcome)
-        scalars = {'loss': self.losses.total(losses)}
-        scalars |= {f'loss_{m}': x for m, x in losses.items()}
+        scalars = self.losses.scalars(self.losses.by_modality(outcome))
         if self.contrast:
             weight = tf.ones([batch[AUDIO].shape[0]])
             term = tf.reduce_mean(self.contrast.by_clip(outcome.pooled, batch, weight))
@@ -132,16 +134,16 @@ class PretrainTask(Task):
         weight = self.config.objective.contrast.weight
         return {'loss': scalars['loss'] + weight * term, LOSS_CONTRASTIVE: term}
 
+    def eval_metrics(self) -> dict[str, keras.metrics.Metric]:
+        """Means of the losses, beside the losses of predicting the mean patch."""
+        return super().eval_metrics() | self.losses.mean_patch_metrics()
+
     def eval_scalars(self, model: AVMAE, batch: Batch) -> Scalars:
-        """Losses [B] on held-out clips, beside those of predicting the mean patch."""
+        """Losses [B] on held-out clips, and what `MeanPatchLoss` adds up."""
         inputs = {m: batch[m][:, 0] for m in self.config.modalities}
         outcome = self.reconstruct(model, inputs, tf.constant([self.config.seed, 1]))
-        losses = self.losses.by_clip(outcome)
-        mean = self.losses.of_mean_patch(outcome, batch['weight'])
-        total = self.losses.total
-        scalars = {'loss': total(losses), 'mean_patch_loss': total(mean)}
-        for m in losses:
-            scalars |= {f'loss_{m}': losses[m], f'mean_patch_loss_{m}': mean[m]}
+        scalars = self.losses.scalars(self.losses.by_clip(outcome))
+        scalars |= self.losses.mean_patch_moments(outcome)
         if self.contrast:
             term = self.contrast.by_clip(outcome.pooled, inputs, batch['weight'])
             scalars |= self._with_contrast(scalars, term)

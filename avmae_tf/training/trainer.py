@@ -71,7 +71,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             create_slots(self.optimizer, self.trainables)
             names = (*task.train_names, *clip([tf.zeros([])], config.clip_norm)[1])
             self.train_means = {n: keras.metrics.Mean(n) for n in names}
-            self.eval_means = {n: keras.metrics.Mean(n) for n in task.eval_names}
+            self.eval_means = task.eval_metrics()
         self.compiled_gradients = self._compiled(self._gradients, run)
         self.compiled_eval = self._compiled(lambda x: task.eval_scalars(self.result, x), run)
         self.eval_clips = eval_clips(
@@ -159,9 +159,11 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     def _alike(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """A compiled `function(inputs)` that all replicas compute alike; returns what one did."""
-        run = tf.function(
-            lambda inputs: self.strategy.run(function, args=(inputs,)), autograph=False
-        )
+
+        def alike(inputs):  # named: a TPU's strategy makes its scope of the name
+            return self.strategy.run(function, args=(inputs,))
+
+        run = tf.function(alike, autograph=False)
         return lambda inputs: self.strategy.experimental_local_results(run(inputs))[0]
 
     def _gradients(self, batch, seed, replica):

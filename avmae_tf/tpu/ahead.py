@@ -1,0 +1,92 @@
+"""Compiles a serialized HloModuleProto for one core of a TPU, and prints what came out as JSON.
+
+    python -m avmae_tf.tpu.ahead MODULE TOPOLOGY
+
+Runs in the compiler's environment: no TensorFlow, and of this package `pricing` alone. A program
+too large for a core's memory fails here as it would there. What is printed are the fields of
+`compiler.Compiled`.
+"""
+
+import json
+import os
+import re
+import resource
+import sys
+
+# Before JAX is imported: it is to look for no TPU, nor for Google's metadata server.
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['TPU_SKIP_MDS_QUERY'] = '1'
+os.environ['TPU_WORKER_HOSTNAMES'] = 'localhost'
+os.environ['TPU_ACCELERATOR_TYPE'] = 'v5litepod-4'  # any: the topology decides
+os.environ['ALLOW_MULTIPLE_LIBTPU_LOAD'] = '1'  # several compilations at a time
+
+import jax  # noqa: F401
+import numpy as np
+from jax._src import compiler
+from jax._src.interpreters import mlir
+from jax._src.lib import _jax, xla_client
+from jax._src.lib.mlir import ir
+from jax.experimental import topologies
+
+from avmae_tf.tpu.pricing import price
+
+GIB = 2**30
+_USED = re.compile(r'Used ([\d.]+)([KMG]) of [\d.]+[KMG] hbm')
+_UNITS = {'K': 2**-20, 'M': 2**-10, 'G': 1.0}
+_OPERATION = re.compile(r'= \S+ ([a-z][a-z\-]+)\(')
+
+
+def compile_module(path: str, topology: str) -> 'xla_client.LoadedExecutable':
+    """An executable for the first core; it cannot be run here."""
+    with open(path, 'rb') as f:
+        computation = xla_client.XlaComputation(f.read())
+    with mlir.make_ir_context():
+        module = ir.Module.parse(_jax.mlir.xla_computation_to_mlir_module(computation))
+    device = topologies.get_topology_desc(platform='tpu', topology_name=topology).devices[0]
+    options = compiler.get_compile_options(
+        num_replicas=1, num_partitions=1, device_assignment=np.array([[device.id]])
+    )
+    return device.client.compile(
+        module, executable_devices=xla_client.DeviceList((device,)), compile_options=options
+    )
+
+
+def describe(executable: 'xla_client.LoadedExecutable') -> dict:
+    """Memory, bytes moved and the price of an executable."""
+    memory, cost = executable.get_compiled_memory_stats(), executable.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    found = price(executable.hlo_modules()[0].to_string())
+    return {
+        'outcome': 'compiles',
+        'peak_gib': memory.peak_memory_in_bytes / GIB,
+        'arguments_gib': memory.argument_size_in_bytes / GIB,
+        'temporary_gib': memory.temp_size_in_bytes / GIB,
+        'code_gib': memory.generated_code_size_in_bytes / GIB,
+        'compiler_tflop': cost['flops'] / 1e12,
+        'moved_gib': cost['bytes accessed'] / GIB,
+        **found._asdict(),
+    }
+
+
+def explain(message: str) -> dict:
+    """Why there is no executable: its memory, or the operation that the compiler refuses."""
+    if used := _USED.search(message):
+        return {'outcome': 'too large', 'peak_gib': float(used[1]) * _UNITS[used[2]]}
+    operation = _OPERATION.search(message)
+    first = message.strip().splitlines()[0]
+    return {'outcome': 'refused', 'reason': f'{operation[1]}: {first}' if operation else first}
+
+
+def main() -> None:
+    try:
+        found = describe(compile_module(*sys.argv[1:]))
+    except Exception as error:
+        found = explain(str(error) or repr(error))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found['cpu_seconds'] = used.ru_utime + used.ru_stime
+    found['compiler_gib'] = used.ru_maxrss / 2**20
+    sys.stdout.write(json.dumps(found) + '\n')
+
+
+if __name__ == '__main__':
+    main()

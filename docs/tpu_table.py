@@ -1,0 +1,169 @@
+"""Compiles recipes with Google's TPU compiler and writes tpu.csv, and from it the tables of tpu.md.
+
+    python docs/tpu_table.py [pretrain/RECIPE ...] [--tpu VERSION ...] [--precision P ...]
+    python docs/tpu_table.py --page         # compiles nothing
+
+Of every recipe, in either precision, with and without rematerialising, it finds the largest power
+of two of clips a core whose training step fits, and compiles the test step for it. A row that
+tpu.csv has is not compiled again: delete those that are to be made anew.
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tpu_rows import NUM_CLIPS, PRECISIONS, Case, Row, data_set, largest, read, recipes, write
+
+from avmae_tf import console
+from avmae_tf.config import splits
+from avmae_tf.tpu import chips, compiler, fitting
+
+if TYPE_CHECKING:
+    from avmae_tf.tpu.lowering import Lowered
+
+PAGE = Path(__file__).with_name('tpu.md')
+
+
+@functools.lru_cache(16)  # of the versions that a case is compiled for
+def lower(case: Case, clips: int, step: str) -> 'Lowered':
+    from avmae_tf.tpu import lowering  # TensorFlow: not for the page alone
+
+    console.say(f'tracing the {step} step of {case} with {clips} clips')
+    (lowered,) = lowering.lowered(case.of_core(clips), case.classes, [step])
+    return lowered
+
+
+def fill(case: Case, version: str, rows: list[Row]) -> Iterator[Row]:
+    """The rows that `case` lacks for a version."""
+    topology = chips.smallest(version)
+
+    def done(step: str) -> dict[int, Row]:
+        wanted = (case, version, step)
+        return {row.clips: row for row in rows if (row.case, row.version, row.step) == wanted}
+
+    def compiled(step: str, clips: int) -> Row:
+        lowered = lower(case, clips, step)
+        console.say(f'compiling it for {topology.name}')
+        found = compiler.compile_step(lowered, topology, case.of_core(clips), case.classes)
+        about = dataclasses.asdict(case)
+        return Row(**found.model_dump(), **about, version=version, code=code())
+
+    most, memory = case.config.schedule.batch_size, topology.chip.memory_gib
+    while clips := fitting.next_attempt(done(splits.TRAIN), most, memory):
+        yield compiled(splits.TRAIN, clips)
+    fit = largest(done(splits.TRAIN).values())
+    if fit and fit.clips not in done(splits.EVAL):
+        yield compiled(splits.EVAL, fit.clips)
+
+
+def code() -> str:
+    """The last commit of what is compiled, with a + where it has changed since."""
+
+    def git(*arguments: str) -> str:
+        command = ['git', *arguments, '--', compiler.ROOT / 'avmae_tf']
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    return git('log', '-1', '--format=%h') + '+' * bool(git('status', '--porcelain'))
+
+
+def cell(value: float, unpriced: int, unit: str = '') -> str:
+    return f'{"≥ " if unpriced else ""}{value:.3g}{unit}'
+
+
+def overview(rows: list[Row]) -> list[str]:
+    """A row for each recipe: the most clips a core, and cores for its batch, by version."""
+    lines = [
+        f'| recipe | batch | {" | ".join(chips.CHIPS)} |',
+        '|---' * (2 + len(chips.CHIPS)) + '|',
+    ]
+    for first, names in recipes().items():
+        batch, cells = Case(first, 'float32', False).config.schedule.batch_size, []
+        for version in chips.CHIPS:
+            here = [r for r in rows if (r.recipe, r.version) == (first, version)]
+            fit = largest(here)
+            none = 'none fits' if here else 'not run'
+            cells.append(f'{fit.clips} → {-(-batch // fit.clips)}' if fit else none)
+        lines.append(f'| {", ".join(f"`{n}`" for n in names)} | {batch} | {" | ".join(cells)} |')
+    return lines
+
+
+def details(rows: list[Row]) -> list[str]:
+    """A row for each way to train a recipe that was compiled for a version."""
+    titles = ('recipe', 'TPU', 'precision', 're&shy;materi&shy;alised', 'clips a core', 'peak GiB',
+              'of a test', 'ms', 'of peak', 'CPU s', 'cores', 'days')  # fmt: skip
+    lines = [f'| {" | ".join(titles)} |', '|---' * len(titles) + '|']
+    started = {(row.recipe, row.version) for row in rows}
+    for recipe, version, precision, again in itertools.product(
+        recipes(), chips.CHIPS, PRECISIONS, (False, True)
+    ):
+        if (recipe, version) not in started:
+            continue
+        case = Case(recipe, precision, again)
+        about = (f'`{recipe}`', version, precision.removeprefix('mixed_'), 'yes' if again else '')
+        mine = [row for row in rows if (row.case, row.version) == (case, version)]
+        figures = of_largest(case, mine) if mine else ['not run', *[''] * 7]
+        lines.append(f'| {" | ".join((*about, *figures))} |')
+    return lines
+
+
+def of_largest(case: Case, rows: list[Row]) -> list[str]:
+    """Figures of the largest batch that fits, or why none does."""
+    fit = largest(rows)
+    if not fit:
+        last = min(rows, key=lambda row: row.clips)
+        return [f'{last.clips}: {last.outcome} {last.reason}'.strip(), *[''] * 7]
+    test = next((r for r in rows if (r.step, r.clips) == (splits.EVAL, fit.clips)), None)
+    tested = (f'{test.peak_gib:.1f}' if test.peak_gib else test.outcome) if test else 'not run'
+    cores = -(-case.config.schedule.batch_size // fit.clips)
+    milliseconds = cell(fit.milliseconds, fit.unpriced)
+    share = f'{"≤ " if fit.unpriced else ""}{fit.share_of_peak:.0%}'
+    return [f'{fit.clips}', f'{fit.peak_gib:.1f}', tested, milliseconds, share,
+            f'{fit.cpu_seconds:.0f}', f'{cores}', days(case, fit)]  # fmt: skip
+
+
+def days(case: Case, row: Row) -> str:
+    """Of the paper's pretraining, all cores at `row`'s clips: computing alone."""
+    clips, schedule = NUM_CLIPS.get(data_set(case.recipe)), case.config.schedule
+    if not clips or case.recipe.startswith('finetune'):
+        return ''
+    seconds = schedule.steps(schedule.epochs, clips) * row.milliseconds / 1e3
+    return cell(seconds / 86400, row.unpriced)
+
+
+def page(text: str, rows: list[Row]) -> str:
+    """`tpu.md` with its tables made anew."""
+    for name, lines in (('overview', overview(rows)), ('details', details(rows))):
+        begin, end = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
+        before, rest = text.split(begin)
+        text = ''.join((before, begin, *(f'{line}\n' for line in lines), end, rest.split(end)[1]))
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('recipes', nargs='*', default=[], help='all without any')
+    parser.add_argument('--tpu', nargs='*', default=list(chips.CHIPS), choices=list(chips.CHIPS))
+    parser.add_argument('--precision', nargs='*', default=PRECISIONS, choices=PRECISIONS)
+    parser.add_argument('--page', action='store_true', help='write the page from what there is')
+    args = parser.parse_args()
+    rows, known = read(), recipes()
+    if unknown := set(args.recipes) - set(known):
+        parser.error(f'no such recipe, or one that another stands for: {sorted(unknown)}')
+    for recipe, precision, again in itertools.product(
+        [] if args.page else args.recipes or known, args.precision, (False, True)
+    ):
+        for version in args.tpu:
+            case = Case(recipe, precision, again)
+            for row in fill(case, version, rows):
+                rows.append(row)
+                write(rows)
+    PAGE.write_text(page(PAGE.read_text(), rows))
+
+
+if __name__ == '__main__':
+    main()
