@@ -3,13 +3,17 @@
 import contextlib
 import dataclasses
 import glob
+import json
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 REPEATS = 7
+PRODUCT_SIZE = 4096  # of the square float32 matrices that tell what a machine can do
 QUIET_SECONDS = 0.25  # a process that has used next to nothing for so long has settled
 
 
@@ -89,3 +93,49 @@ def compare(
     rounds = [(cost(subject[1], count), cost(reference[1], count)) for _ in range(repeats + 1)][1:]
     medians = map(statistics.median, zip(*rounds, strict=True))
     return Comparison(subject[0], reference[0], unit, *medians, target)
+
+
+def peak_gib() -> float:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def alone(module: str, *arguments: str) -> dict[str, float]:
+    """What `module`, a program, prints as JSON: in a process of its own, so is its peak memory."""
+    command = [sys.executable, '-m', module, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def beside_products(
+    function: Callable[[int], object],
+    clock: Callable[[], float] = time.perf_counter,
+    repeats: int = 5,
+) -> tuple[float, float]:
+    """Seconds of `function(number)`, and operations a second of matrix products; in turns.
+
+    The number is that of the call, from 0; the first is not counted.
+    """
+    import tensorflow as tf
+
+    square = tf.random.stateless_normal([PRODUCT_SIZE, PRODUCT_SIZE], [0, 0])
+
+    @tf.function
+    def multiply(x):
+        return tf.reduce_sum(tf.matmul(x, x))
+
+    def seconds(run):
+        started = clock()
+        run()
+        return clock() - started
+
+    def product():
+        return seconds(lambda: multiply(square).numpy())
+
+    function(0), product()
+    times, products = [], []
+    for number in range(1, repeats + 1):
+        products.append(product())
+        times.append(seconds(lambda number=number: function(number)))
+        products.append(product())
+    return statistics.median(times), 2 * PRODUCT_SIZE**3 / statistics.median(products)

@@ -5,18 +5,14 @@ products of 4096 x 4096 float32 matrices take turns.
 """
 
 import json
-import resource
-import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-from benchmarks.measure import Comparison
+from benchmarks.measure import Comparison, alone, beside_products, peak_gib
 
 MODALITIES = {'audio': ('audio',), 'video': ('video',), 'audiovisual': ('video', 'audio')}
 BATCHES = (2, 8)
-SIZE, REPEATS = 4096, 5
+REPEATS = 5
 STEPS_OF_LEARNING = 50
 LEARNS = ('audiovisual', 2)  # where the loss is compared
 SHARE = 0.7  # of the products' rate, at least
@@ -70,31 +66,14 @@ def measure(name: str, batch: int, precision: str) -> dict[str, float]:
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    square = tf.random.stateless_normal([SIZE, SIZE], [0, 0])
-
-    @tf.function
-    def product(x):
-        return tf.reduce_sum(tf.matmul(x, x))
-
-    def seconds(function, argument):
-        started = time.perf_counter()
-        function(argument).numpy()
-        return time.perf_counter() - started
-
-    seconds(step, tf.constant(0)), seconds(product, square)
-    steps, products = [], []
-    for i in range(REPEATS):
-        products.append(seconds(product, square))
-        steps.append(seconds(step, tf.constant(i + 1)))
-        products.append(seconds(product, square))
-    rate = 2 * SIZE**3 / statistics.median(products)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds, rate = beside_products(lambda i: step(tf.constant(i)).numpy(), repeats=REPEATS)
+    peak = peak_gib()
     learned = {}
     if (name, batch) == LEARNS:
         for i in range(REPEATS + 1, STEPS_OF_LEARNING):
             learned = {'loss': float(step(tf.constant(i)))}
     return {
-        'seconds': statistics.median(steps),
+        'seconds': seconds,
         'products': 3 * batch * sum(pretraining_flops(config).values()) / rate,
         'peak': peak,
         **learned,
@@ -103,9 +82,7 @@ def measure(name: str, batch: int, precision: str) -> dict[str, float]:
 
 def case(name: str, batch: int, precision: str = 'float32') -> dict[str, float]:
     """`measure` in a process of its own."""
-    command = [sys.executable, '-m', __name__, name, str(batch), precision]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return alone(__name__, name, str(batch), precision)
 
 
 def compare_all(folder: Path) -> list[Comparison]:

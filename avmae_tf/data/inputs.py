@@ -159,7 +159,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless batches of the split 'train': inputs by modality, targets by head.
 
-    Frames are uint8, for `scale_video` on the device. Targets are 'label', 'noun', 'verb' [B, C] or
+    Frames are uint8. Targets are 'label', 'noun', 'verb' [B, C] or
     'event' [B, seconds, C], float32: those of the dataset's heads.
 
     `start` counts this worker's clips that earlier runs have already seen. `labelled` leaves out
@@ -203,8 +203,8 @@ def eval_clips(
 ) -> tf.data.Dataset:
     """Every clip of `split` once, in the order of the shards, with a leading axis of views.
 
-    All have the 'weight' 1, and a 'place', the number of their record among those of the shards.
-    `labelled` leaves out clips without a label.
+    Frames are uint8. All have the 'weight' 1, and a 'place', the number of their record among those
+    of the shards. `labelled` leaves out clips without a label.
     """
     shards = dataset.shards(split, labelled=labelled)
     paths = [os.path.join(folder, s.path) for s in shards]

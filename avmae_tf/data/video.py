@@ -1,6 +1,6 @@
 """From stored JPEG frames to the frames of one view (Sec. 4.1).
 
-Frames are uint8 until a batch is complete: a quarter of the memory to copy.
+Frames are uint8 until a model takes its patches: a quarter of the memory to copy.
 
 Shapes: F stored frames, T frames of a view, H and W stored height and width.
 """
@@ -157,8 +157,3 @@ def _decode_reduced(jpeg: tf.Tensor, spec: VideoSpec, corner: Pair, scale: Pair)
 def blank_frames(spec: VideoSpec) -> tf.Tensor:
     """What a clip without video shows: mid-grey."""
     return tf.fill(spec.input_shape, tf.constant(128, tf.uint8))
-
-
-def scale_frames(frames: tf.Tensor) -> tf.Tensor:
-    """uint8 to float32 in [-1, 1]."""
-    return tf.cast(frames, tf.float32) * (2.0 / 255.0) - 1.0

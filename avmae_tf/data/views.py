@@ -100,7 +100,7 @@ def chosen_samples(clip: Clip, spec: AudioSpec, start: video.Number) -> tf.Tenso
 def eval_views(
     clip: Clip, config: TrainingConfig, num_views: int, num_crops: int = 1
 ) -> dict[str, tf.Tensor]:
-    """`num_views` evenly spaced windows, each input with a leading axis of views.
+    """`num_views` evenly spaced windows, each input with a leading axis of views; frames uint8.
 
     `num_crops` is 1, the centre, or 3 along the longer side: each window then gives three views
     in a row, which share its sound.
@@ -115,7 +115,7 @@ def eval_views(
         if AUDIO in views:
             samples = chosen_samples(clip, config.audio, starts[1])
             views[AUDIO] += [log_mel(samples, config.audio)] * num_crops
-    return scale_video({m: tf.stack(x) for m, x in views.items()})
+    return {m: tf.stack(x) for m, x in views.items()}
 
 
 def training_window(clip: Clip, config: TrainingConfig, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -158,8 +158,3 @@ def training_view(window: Clip, config: TrainingConfig, seed: tf.Tensor) -> dict
         spectrogram = log_mel(window[AUDIO], config.audio)
         inputs[AUDIO] = augment.augment_spectrogram(spectrogram, window['sound'], spec, by_sound)
     return inputs
-
-
-def scale_video(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Frames to float32 in [-1, 1], whatever else there is untouched."""
-    return {k: video.scale_frames(x) if k == VIDEO else x for k, x in batch.items()}

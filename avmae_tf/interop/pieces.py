@@ -15,7 +15,7 @@ from avmae_tf.interop.mapping import check_mapping, number_of_blocks, small_clas
 from avmae_tf.interop.scenic import SUFFIXES, table_of
 from avmae_tf.losses.classification import smooth_labels
 from avmae_tf.models.blocks import Block, gelu_then_matmul, layer_norm
-from avmae_tf.models.classifier import view_averaged_logits
+from avmae_tf.models.classifier import mean_over_views
 from avmae_tf.models.patches import patchify, sinusoid, standardise
 from avmae_tf.training.optimizers import layerwise_multipliers, make_schedule
 
@@ -170,8 +170,8 @@ def check_recipe(fixture: Fixture) -> list[Comparison]:
         ours = smooth_labels(tf.constant(x['label_smoothing/in']), float(name))
         report.append(compare(f'label_smoothing/out_{name}', ours, theirs))
     report += _clipping(fixture) + _mixup(fixture)
-    views = {VIDEO: tf.constant(x['multiview/logits_4views'])[None]}
-    mean = view_averaged_logits(lambda flat: flat, views)[0]
+    views = tf.constant(x['multiview/logits_4views'])
+    mean = mean_over_views(tf.identity, views, tf.TensorSpec(views.shape[1:]))
     theirs = x['multiview/average_used_by_release']
     report.append(compare('multiview/average_used_by_release', mean, theirs))
     optional = 'multiview/average_of_probabilities_optional'

@@ -10,35 +10,35 @@ import math
 
 import tensorflow as tf
 
-from avmae_tf.models.recompute import after
+from avmae_tf.models.loops import mapped
+from avmae_tf.models.recompute import after, keep
 
 CHUNK_BYTES = 40 * 2**20  # scores of a chunk: more misses the cache, less starves the cores
-MAX_CHUNKS = 16  # each is unrolled in the graph
 KEPT_BYTES = 128 * 2**20  # of the weights of one attention: computing them again costs a quarter
 
 
-def num_chunks(groups: int | None, num_tokens: int, itemsize: int) -> int:
-    """Into how many equal chunks `groups` are divided; 1 where their number is not known."""
-    if groups is None:
-        return 1
+def num_chunks(groups: int, num_tokens: int, itemsize: int) -> int:
+    """Into how many equal chunks `groups` are divided."""
     wanted = math.ceil(groups * num_tokens**2 * itemsize / CHUNK_BYTES)
     return min(
         (n for n in range(1, groups + 1) if groups % n == 0),
-        key=lambda n: (abs(math.log(n / min(wanted, MAX_CHUNKS))), n),
+        key=lambda n: (abs(math.log(n / wanted)), n),
     )
 
 
-def _one_by_one(function, arguments, chunks: int):
-    """`function` on equal chunks of all arguments, each after the one before it."""
-    if chunks == 1:
+def _one_by_one(function, arguments, num_outputs: int):
+    """`function` on equal chunks of all arguments [G, N, K], each after the one before it.
+
+    Groups whose number is not known are taken one at a time.
+    """
+    groups, *rest = arguments[0].shape
+    size = groups and groups // num_chunks(groups, rest[0], arguments[0].dtype.size)
+    if groups and size == groups:
         return function(*arguments)
-    outputs = []
-    for parts in zip(*(tf.split(x, chunks) for x in arguments), strict=True):
-        if outputs:
-            with tf.control_dependencies(tf.nest.flatten(outputs[-1])):
-                parts = [tf.identity(part) for part in parts]
-        outputs.append(function(*parts))
-    return tf.nest.map_structure(lambda *x: tf.concat(x, axis=0), *outputs)
+    spec = tf.TensorSpec([size or 1, *rest], arguments[0].dtype)
+    chunks = tuple(tf.reshape(x, [-1, *spec.shape]) for x in arguments)
+    outputs = mapped(lambda chunk: function(*chunk), chunks, (spec,) * num_outputs)
+    return [tf.ensure_shape(tf.reshape(x, [-1, *rest]), [groups, *rest]) for x in outputs]
 
 
 def _weights(q, k):
@@ -46,7 +46,7 @@ def _weights(q, k):
 
 
 def _forward(q, k, v):
-    return tf.matmul(_weights(q, k), v)
+    return (tf.matmul(_weights(q, k), v),)
 
 
 def _backward(q, k, v, out, out_gradient):
@@ -66,19 +66,19 @@ def _gradients(weights, q, k, v, out, out_gradient):
 
 @tf.custom_gradient
 def _attend_keeping(q, k, v):
-    weights = _weights(q, k)
-    out = tf.matmul(weights, v)
+    weights = keep(_weights(q, k))
+    out = keep(tf.matmul(weights, v))
     return out, lambda out_gradient: _gradients(weights, q, k, v, out, out_gradient)
 
 
 @tf.custom_gradient
 def _attend_in_chunks(q, k, v):
-    chunks = num_chunks(q.shape[0], q.shape[1], q.dtype.size)
-    out = _one_by_one(_forward, (q, k, v), chunks)
+    (out,) = _one_by_one(_forward, (q, k, v), 1)
+    out = keep(out)
 
     def gradient(out_gradient):
         inputs = after(out_gradient, q, k, v)
-        return _one_by_one(_backward, (*inputs, out, out_gradient), chunks)
+        return _one_by_one(_backward, (*inputs, out, out_gradient), 3)
 
     return out, gradient
 

@@ -13,7 +13,7 @@ from avmae_tf.config import MODALITIES, Objective, PretrainConfig
 from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.fusion import Tokens, build_fusion
 from avmae_tf.models.masking import Mask, gather_tokens, sample_mask
-from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, standardise
+from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, standardise, to_values
 from avmae_tf.models.sequences import build_sequences
 
 
@@ -88,7 +88,10 @@ class AVMAE(keras.layers.Layer):
         return masks
 
     def call(self, inputs: dict[str, tf.Tensor], masks: dict[str, Mask]) -> Reconstruction:
-        """Inputs [B, *input_shape] by modality to what the objective reconstructs of them."""
+        """Inputs [B, *input_shape] by modality to what the objective reconstructs of them.
+
+        Frames are uint8, or floats in [-1, 1].
+        """
         patches = self.patchify(inputs)
         pooled = None
         if self.config.objective.contrast:
@@ -111,7 +114,7 @@ class AVMAE(keras.layers.Layer):
         return pool({m: self.encoder({m: x})[m] for m, x in tokens.items()})
 
     def patchify(self, inputs: dict[str, tf.Tensor]) -> Tokens:
-        """v: patches [B, N, P], what is embedded and what is to be reconstructed."""
+        """v: patches [B, N, P], what is embedded what is to be reconstructed, not yet scaled."""
         return {m: patchify(inputs[m], self.config.inputs(m)) for m in self.config.modalities}
 
     def encode(self, patches: Tokens, masks: dict[str, Mask]) -> Tokens:
@@ -144,7 +147,7 @@ class AVMAE(keras.layers.Layer):
         hidden = {m: tf.cast(self.mask_tokens[m], x.dtype) for m, x in given.items()}
         sequences, indices = build_sequences(objective, given, hidden, masks)
         predicted = self.predict(self.decode(sequences), indices)
-        target = {m: gather_tokens(patches[m], i) for m, i in indices.items()}
+        target = {m: to_values(gather_tokens(patches[m], i)) for m, i in indices.items()}
         if self.config.standardise_targets:
             target = {m: standardise(x) for m, x in target.items()}
         shares = {m: tf.fill([i.shape[1]], share / max(i.shape[1], 1)) for m, i in indices.items()}

@@ -13,7 +13,8 @@ import tf_keras as keras
 from avmae_tf.config import BackboneSpec
 from avmae_tf.models.attention import attend
 from avmae_tf.models.draws import Seed, fold_in, uniform
-from avmae_tf.models.recompute import after
+from avmae_tf.models.recompute import after, in_xla, keep
+from avmae_tf.models.repeat import repeated
 
 EPSILON = 1e-6
 GELU_LINEAR = 2 * math.sqrt(2 / math.pi)
@@ -114,7 +115,7 @@ class SelfAttention(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         batch, num_tokens, width = x.shape
         heads, head_width = self.num_heads, width // self.num_heads
-        qkv = tf.reshape(self.query_key_value(x), [-1, num_tokens, 3, heads, head_width])
+        qkv = tf.reshape(keep(self.query_key_value(x)), [-1, num_tokens, 3, heads, head_width])
         groups = None if batch is None else batch * heads
         q, k, v = (
             tf.ensure_shape(
@@ -147,12 +148,12 @@ class MLP(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         kernel, bias = (tf.cast(w, x.dtype) for w in (self.out.kernel, self.out.bias))
-        return gelu_then_matmul(self.hidden(x), kernel) + bias
+        return gelu_then_matmul(keep(self.hidden(x)), kernel) + bias
 
 
-def drop_branch(branch: tf.Tensor, rate: float, seed: Seed) -> tf.Tensor:
+def drop_branch(branch: tf.Tensor, rate: float | tf.Tensor, seed: Seed) -> tf.Tensor:
     """Stochastic depth [43]: per clip, the kept branch is not rescaled."""
-    if seed is None or not rate:
+    if seed is None or (not tf.is_tensor(rate) and not rate):
         return branch
     noise = uniform(seed, [branch.shape[0] or tf.shape(branch)[0], 1, 1])
     return branch * tf.cast(noise >= rate, branch.dtype)
@@ -190,14 +191,14 @@ class Block(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[B, N, D] to [B, N, D]; a `seed` [2] means training, and draws what is dropped."""
-        if self.rematerialise:
+        if self.rematerialise and not in_xla():  # there `repeated` does it
             return tf.recompute_grad(lambda y: self._forward(y, seed))(x)
         return self._forward(x, seed)
 
     def _forward(self, x: tf.Tensor, seed: tf.Tensor | None):
         seed = fold_in(seed, self.index)
         attended = self.attention(self.attention_norm(x))
-        x = x + drop_branch(attended, self.drop_rate, fold_in(seed, 0))
+        x = keep(x + drop_branch(attended, self.drop_rate, fold_in(seed, 0)))
         return x + drop_branch(self.mlp(self.mlp_norm(x)), self.drop_rate, fold_in(seed, 1))
 
 
@@ -211,6 +212,8 @@ class Stack(keras.layers.Layer):
         self.norm = LayerNorm(name='norm')
 
     def call(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        for block in self.blocks:
-            x = block(x, seed=seed)
+        def step(state, block):
+            return [block(state[0], seed=seed)]
+
+        (x,) = repeated(step, [[block] for block in self.blocks], [x])
         return self.norm(x) if self.final_norm else x

@@ -3,6 +3,7 @@
 Shapes: B clips, V views, N tokens, D width, S segments of a clip, C classes of all heads.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import tf_keras as keras
 
 from avmae_tf.config import FinetuneConfig, PatchGrid
 from avmae_tf.models.fusion import build_fusion
+from avmae_tf.models.loops import mapped
 from avmae_tf.models.patches import PatchEmbedding, patchify
 
 
@@ -57,11 +59,18 @@ class Classifier(keras.layers.Layer):
         self.pooling = {m: pooling_weights(grids[m], config.segments) for m in grids}
         self.head = keras.layers.Dense(sum(heads.values()), kernel_initializer='zeros', name='head')
 
+    @property
+    def logits_shape(self) -> list[int]:
+        """[C], or [S, C]."""
+        segments = [self.config.segments] if self.config.segments > 1 else []
+        return [*segments, sum(self.head_sizes.values())]
+
     def embed(
         self, inputs: dict[str, tf.Tensor], seed: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         """Mean of a modality's encoded tokens, [B, D], or [B, S, D] where S is not 1.
 
+        Frames are uint8, or floats in [-1, 1].
         With `norm_after_pooling` the last norm is taken of the mean, not of each token.
         """
         tokens = {
@@ -104,18 +113,21 @@ def mean_logits(logits: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.add_n(list(logits.values())) / len(logits)
 
 
-def merge_views(views: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], int]:
-    """Inputs [B, V, ...] to [B V, ...], and V."""
-    num_views = next(iter(views.values())).shape[1]
-    return {m: tf.reshape(x, [-1, *x.shape[2:]]) for m, x in views.items()}, num_views
+def mean_over_views(function: Callable[..., Any], views: Any, specs: Any) -> Any:
+    """Mean of what `function` makes of each of `views` [V, ...], a structure of `specs`.
 
-
-def average_views(values: tf.Tensor, num_views: int) -> tf.Tensor:
-    """[B V, ...] to [B, ...], the mean over views."""
-    return tf.reduce_mean(tf.reshape(values, [-1, num_views, *values.shape[1:]]), axis=1)
+    They are taken one after the other, so that memory does not grow with them.
+    """
+    values = mapped(function, views, specs)
+    return tf.nest.map_structure(lambda x: tf.reduce_mean(x, axis=0), values)
 
 
 def view_averaged_logits(model: Classifier, views: dict[str, tf.Tensor]) -> tf.Tensor:
     """Inputs [B, V, ...] to logits [B, (S,) C], the mean over views and modalities."""
-    flat, num_views = merge_views(views)
-    return average_views(mean_logits(model(flat)), num_views)
+    batch, num_views = next(iter(views.values())).shape[:2]
+
+    def one(view):
+        return mean_logits(model({m: tf.gather(x, view, axis=1) for m, x in views.items()}))
+
+    spec = tf.TensorSpec([batch, *model.logits_shape])
+    return mean_over_views(one, tf.range(num_views), spec)

@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from avmae_tf.config import MODALITIES, Bottleneck
 from avmae_tf.models.blocks import Block, LayerNorm, fold_in
+from avmae_tf.models.repeat import repeated
 
 
 class BottleneckFusion(keras.layers.Layer):
@@ -55,20 +56,31 @@ class BottleneckFusion(keras.layers.Layer):
         """Mapping of modality to [B, N, D], to the same shapes."""
         present = [m for m in MODALITIES if m in tokens]
         seeds = {m: fold_in(seed, MODALITIES.index(m)) for m in present}
-        x, bottleneck = dict(tokens), self.bottleneck
-        if bottleneck is not None:
-            batch = tf.shape(x[present[0]])[0]
-            bottleneck = tf.repeat(tf.cast(bottleneck, self.compute_dtype), batch, axis=0)
-        for i in range(len(self.streams[present[0]])):
-            if bottleneck is None or i < self.spec.fusion_layer:
-                x = {m: self.streams[m][i](x[m], seed=seeds[m]) for m in present}
-                continue
-            sizes = [None, self.spec.num_bottlenecks]
-            parts = {}
-            for m in present:
-                sizes[0] = x[m].shape[1]
-                y = self.streams[m][i](tf.concat([x[m], bottleneck], axis=1), seed=seeds[m])
-                parts[m] = tf.split(y, sizes, axis=1)
-            x = {m: parts[m][0] for m in present}
-            bottleneck = tf.add_n([parts[m][1] for m in present]) / len(present)
-        return {m: self.norm(x[m]) for m in present}
+        first = self.spec.fusion_layer if self.bottleneck is not None else None
+        rows = list(zip(*(self.streams[m] for m in present), strict=True))
+
+        def apart(state, *blocks):
+            return [
+                block(x, seed=seeds[m]) for m, block, x in zip(present, blocks, state, strict=True)
+            ]
+
+        def fused(state, *blocks):
+            *streams, bottleneck = state
+            parts = [
+                tf.split(y, [x.shape[1], self.spec.num_bottlenecks], axis=1)
+                for x, y in zip(
+                    streams,
+                    apart([tf.concat([x, bottleneck], axis=1) for x in streams], *blocks),
+                    strict=True,
+                )
+            ]
+            streams, bottlenecks = zip(*parts, strict=True)
+            return [*streams, tf.add_n(bottlenecks) / len(present)]
+
+        state = repeated(apart, rows[:first], [tokens[m] for m in present])
+        if self.bottleneck is not None:
+            batch = state[0].shape[0] or tf.shape(state[0])[0]
+            bottleneck = tf.cast(self.bottleneck, self.compute_dtype)
+            bottleneck = tf.broadcast_to(bottleneck, [batch, *bottleneck.shape[1:]])
+            *state, _ = repeated(fused, rows[first:], [*state, bottleneck])
+        return {m: self.norm(x) for m, x in zip(present, state, strict=True)}

@@ -18,14 +18,16 @@ def patchify(inputs: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
     """[B, *input_shape] to [B, N, P]; the first axis is the slowest, in tokens and in values.
 
     Video tokens come in the order t, y, x with values (frame, row, column, channel); spectrogram
-    tokens in the order time, mel with values (time, mel).
+    tokens in the order time, mel with values (time, mel). Bytes stay bytes, for `to_values`.
     """
     split, rank = [], len(grid.grid)
-    for cells, extent in zip(grid.grid, grid.patch_shape, strict=False):
+    # The channels go with the last axis: by themselves a TPU would pad each three of them to 128.
+    extents = [*grid.patch_shape[: rank - 1], grid.patch_shape[rank - 1] * grid.patch_shape[rank]]
+    for cells, extent in zip(grid.grid, extents, strict=True):
         split += [cells, extent]
-    cells_first = [0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1]
-    x = tf.reshape(inputs, [-1, *split, grid.patch_shape[-1]])
-    return tf.reshape(tf.transpose(x, cells_first), [-1, grid.num_tokens, grid.patch_values])
+    cells_first = [0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2)]
+    x = tf.transpose(tf.reshape(inputs, [-1, *split]), cells_first)
+    return tf.reshape(x, [-1, grid.num_tokens, grid.patch_values])
 
 
 def unpatchify(patches: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
@@ -37,6 +39,14 @@ def unpatchify(patches: tf.Tensor, grid: PatchGrid) -> tf.Tensor:
         interleaved += [axis, axis + rank]
     x = tf.transpose(x, [*interleaved, 2 * rank + 1])
     return tf.reshape(x, [-1, *grid.input_shape])
+
+
+def to_values(x: tf.Tensor) -> tf.Tensor:
+    """Bytes of frames to float32 in [-1, 1]; what is floats already is what it is.
+
+    Taken of the patches that are needed, so that no frame is ever held in floats.
+    """
+    return tf.cast(x, tf.float32) * (2.0 / 255.0) - 1.0 if x.dtype == tf.uint8 else x
 
 
 def _scale(patches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -101,6 +111,6 @@ class PatchEmbedding(keras.layers.Layer):
 
     def call(self, patches: tf.Tensor, indices: tf.Tensor | None = None) -> tf.Tensor:
         """[B, V, P] patches at `indices` [B, V] (all of them, in order, if None) to [B, V, D]."""
-        tokens = self.projection(patches)
+        tokens = self.projection(to_values(patches))
         positions = tf.cast(self.positions, tokens.dtype)
         return tokens + (positions if indices is None else tf.gather(positions, indices))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avmae_tf.data.views import scale_video
 from avmae_tf.models.draws import Draws
 from avmae_tf.training.tasks import Batch, Scalars, Task
 
@@ -38,7 +37,6 @@ def mean_gradients(
     """
 
     def part(clips, draws):
-        clips = scale_video(clips)  # here: bytes travel to the device, not floats
         with tf.GradientTape() as tape:
             loss, scalars = task.train_loss(model, clips, draws)
             loss /= count

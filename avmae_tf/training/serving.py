@@ -1,6 +1,6 @@
 """The signatures of a served classifier: requests to clips, clips to answers or to a reason.
 
-Stock TensorFlow operations only. Shapes: B clips, F frames, V views, C classes, D width.
+Stock TensorFlow operations only. Shapes: B clips, F frames, V views, S seconds, C classes, D width.
 """
 
 import functools
@@ -14,12 +14,14 @@ from avmae_tf.data import checks, records
 from avmae_tf.data.sound import read_wav
 from avmae_tf.data.views import eval_views
 from avmae_tf.losses.classification import class_scores
-from avmae_tf.models.classifier import Classifier, average_views, mean_logits, merge_views
+from avmae_tf.models.classifier import Classifier, mean_logits, mean_over_views
 
 RECORD_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 CLIP_SIGNATURE, EMBED_SIGNATURE = 'clips', 'embed'
 RECORDS = 'examples'
+LOGITS, EMBEDDING = 'logits', 'embedding'
 FRAMES, FRAME_RATE, SOUND = 'frames', 'frames_per_second', 'audio'
+DTYPES = {VIDEO: tf.uint8, AUDIO: tf.float32}  # of the views of a clip
 HAS, ERROR = {VIDEO: 'has_video', AUDIO: 'has_audio'}, 'error'
 _RECORD_INPUTS = (tf.TensorSpec([None], tf.string, name=RECORDS),)
 _CLIP_INPUTS = (
@@ -120,6 +122,8 @@ class ServedClassifier(tf.Module):
 
     With several heads the outputs are `noun_scores`, `noun_labels` and so on; where each second is
     classified by itself, scores are [B, seconds, C] and the embedding is the mean over them.
+
+    Clips are answered one after the other, and so are their views: memory grows with neither.
     """
 
     def __init__(self, model: Classifier, heads: dict[str, tuple[str, ...]], media: MediaSpec):
@@ -131,31 +135,51 @@ class ServedClassifier(tf.Module):
         def views_of(clip):
             return eval_views(clip, config, config.num_views, config.num_crops)
 
-        shapes = {
-            m: tf.TensorSpec([config.num_views * config.num_crops, *config.inputs(m).input_shape])
-            for m in config.modalities
+        outputs = {
+            LOGITS: tf.TensorSpec(model.logits_shape),
+            EMBEDDING: tf.TensorSpec([config.backbone.width * len(config.modalities)]),
         }
+        marks = {**dict.fromkeys(HAS.values(), tf.TensorSpec([], tf.bool)),
+                 ERROR: tf.TensorSpec([], tf.string)}  # fmt: skip
 
-        def prepared(read, names, inputs):
-            """Views [B, V, ...] and marks [B] of clips that `read` makes of `inputs` [B, ...]."""
+        def understand(view):
+            """Logits [(S,) C] and embedding [D of all modalities] of one view of one clip."""
+            pooled = model.embed({m: x[None] for m, x in view.items()})
+            embedding = tf.concat(list(pooled.values()), axis=-1)
+            if config.segments > 1:
+                embedding = tf.reduce_mean(embedding, axis=1)
+            logits = mean_logits(model.classify(pooled))
+            return {LOGITS: logits[0], EMBEDDING: tf.cast(embedding[0], tf.float32)}
+
+        @traced  # once, whichever signatures call it
+        def understood(views):
+            return mean_over_views(understand, views, outputs)
+
+        def one_by_one(read, names, inputs):
+            """Outputs and marks, [B, ...] each, of clips that `read` makes of `inputs` [B, ...]."""
 
             def one(item):
-                return prepare(checks.attempt(read, item, unreadable()), names)
+                views, marks = prepare(checks.attempt(read, item, unreadable()), names)
+                return understood(views), marks
 
-            marks = {**dict.fromkeys(HAS.values(), tf.TensorSpec([], tf.bool)),
-                     ERROR: tf.TensorSpec([], tf.string)}  # fmt: skip
-            return tf.map_fn(one, inputs, fn_output_signature=(shapes, marks))
+            return tf.map_fn(
+                one, inputs, fn_output_signature=(outputs, marks), parallel_iterations=1
+            )
 
         def prepare(clip, names):
             has = {VIDEO: tf.size(clip['frames']) > 0, AUDIO: tf.size(clip['waveform']) > 0}
-            blank = {m: tf.zeros(spec.shape) for m, spec in shapes.items()}
+            num_views = config.num_views * config.num_crops
+            blank = {
+                m: tf.zeros([num_views, *config.inputs(m).input_shape], DTYPES[m])
+                for m in config.modalities
+            }
             lacks = ' nor '.join(names[m] for m in config.modalities)
             fault = checks.first_broken(
                 checks.no_fault(clip['fault']),
                 checks.no_fault(checks.frames_fault(clip['frames'], names[VIDEO])),
                 (
                     tf.reduce_any([has[m] for m in config.modalities]),
-                    f'neither {lacks}: a clip needs one of them' if len(shapes) > 1
+                    f'neither {lacks}: a clip needs one of them' if len(blank) > 1
                     else f'no {lacks}: it is all that this model reads',
                 ),
             )  # fmt: skip
@@ -184,28 +208,17 @@ class ServedClassifier(tf.Module):
                 kept[key] = tf.where(keep, x, tf.zeros_like(x))
             return {**kept, **marks}
 
-        # What follows is traced once, whichever signatures call it.
+        # Traced once, whichever signatures call them.
         @traced(input_signature=_RECORD_INPUTS)
-        def prepared_records(records):
-            return prepared(clip_of_record, RECORD_NAMES, (records,))
+        def answered_records(records):
+            return one_by_one(clip_of_record, RECORD_NAMES, (records,))
 
         @traced(input_signature=_CLIP_INPUTS)
-        def prepared_clips(*inputs):
-            return prepared(clip_of_request, CLIP_NAMES, aligned(*inputs))
+        def answered_clips(*inputs):
+            return one_by_one(clip_of_request, CLIP_NAMES, aligned(*inputs))
 
-        @traced
-        def understood(views):
-            """Logits [B, (S,) C] and embedding [B, D of all modalities]."""
-            flat, num_views = merge_views(views)
-            pooled = model.embed(flat)
-            logits = average_views(mean_logits(model.classify(pooled)), num_views)
-            embedding = tf.concat(list(pooled.values()), axis=-1)
-            if config.segments > 1:
-                embedding = tf.reduce_mean(embedding, axis=1)
-            return logits, average_views(tf.cast(embedding, tf.float32), num_views)
-
-        def scored(views, marks):
-            by_head = model.split_heads(understood(views)[0])
+        def scored(outputs, marks):
+            by_head = model.split_heads(outputs[LOGITS])
             keys = {head: output_keys(head, heads) for head in by_head}
             scores = {keys[h][0]: class_scores(config.loss, x) for h, x in by_head.items()}
             batch = tf.shape(marks[ERROR])[0]
@@ -217,16 +230,16 @@ class ServedClassifier(tf.Module):
 
         @traced(input_signature=_RECORD_INPUTS)
         def serving_default(examples_):
-            return scored(*prepared_records(examples_))
+            return scored(*answered_records(examples_))
 
         @traced(input_signature=_CLIP_INPUTS)
         def clips(frames, frames_per_second, audio):
-            return scored(*prepared_clips(frames, frames_per_second, audio))
+            return scored(*answered_clips(frames, frames_per_second, audio))
 
         @traced(input_signature=_CLIP_INPUTS)
         def embed(frames, frames_per_second, audio):
-            views, marks = prepared_clips(frames, frames_per_second, audio)
-            return answer({'embedding': understood(views)[1]}, marks)
+            outputs, marks = answered_clips(frames, frames_per_second, audio)
+            return answer({EMBEDDING: outputs[EMBEDDING]}, marks)
 
         functions = {
             RECORD_SIGNATURE: serving_default,

@@ -20,6 +20,7 @@ from avmae_tf.models.avmae import AVMAE, Reconstruction
 from avmae_tf.models.builders import build_avmae, build_classifier
 from avmae_tf.models.classifier import Classifier, mean_logits, view_averaged_logits
 from avmae_tf.models.draws import Seed, fold_in, of_batch
+from avmae_tf.models.patches import to_values
 from avmae_tf.training.answers import KEPT, LOGITS
 from avmae_tf.training.optimizers import layerwise_multipliers
 
@@ -213,6 +214,7 @@ class FinetuneTask(Task):
         labels = {head: batch[head] for head in self.heads}
         targets = dict.fromkeys(inputs, labels)
         if spec := self.config.augment.mixup:
+            inputs = {m: to_values(x) for m, x in inputs.items()}
             inputs, targets = mixup(inputs, labels, of_batch(fold_in(seed, 1)), spec=spec)
         logits = model(inputs, seed=fold_in(seed, 0))
         smoothing = self.config.label_smoothing

@@ -11,7 +11,7 @@ import tensorflow as tf
 from avmae_tf.config import AUDIO, MODALITIES, VIDEO, PatchGrid, PretrainConfig
 from avmae_tf.models.avmae import Reconstruction
 from avmae_tf.models.masking import gather_tokens
-from avmae_tf.models.patches import patchify, unpatchify, unstandardise
+from avmae_tf.models.patches import patchify, to_values, unpatchify, unstandardise
 
 MAX_FRAMES = 8  # shown of each clip, as in the paper
 GREY = 128
@@ -68,6 +68,7 @@ def pictures(
 ) -> dict[str, np.ndarray]:
     """A uint8 picture [B, height, width, 3] of every clip, by modality."""
     draw = {VIDEO: video_picture, AUDIO: audio_picture}
+    inputs = {m: to_values(x) for m, x in inputs.items()}
     result = {}
     for m in outcome.predicted:
         predicted, indices, grid = outcome.predicted[m], outcome.indices[m], config.inputs(m)

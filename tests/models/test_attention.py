@@ -41,7 +41,7 @@ def test_outputs_and_gradients_are_those_of_the_definition(
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_an_unknown_number_of_clips_is_attended_to_at_once(inputs):
+def test_groups_of_an_unknown_number_are_attended_to_one_by_one(inputs):
     signature = [tf.TensorSpec([None, N, K])] * 3
     unknown = tf.function(attention.attend, input_signature=signature)
     np.testing.assert_allclose(unknown(*inputs[:3]), plainly(*inputs[:3]), atol=1e-6)

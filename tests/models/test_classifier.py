@@ -7,7 +7,7 @@ from combinations import clips, drawn
 
 from avmae_tf.config import Bottleneck, FinetuneConfig
 from avmae_tf.models.builders import build_classifier
-from avmae_tf.models.classifier import mean_logits, pooling_weights
+from avmae_tf.models.classifier import mean_logits, pooling_weights, view_averaged_logits
 from avmae_tf.models.patches import patchify
 
 
@@ -104,3 +104,16 @@ def test_the_last_norm_may_follow_the_mean(finetune_config):
     assert [v.shape for v in plain.trainable_variables] == [
         v.shape for v in model.trainable_variables
     ]
+
+
+def test_views_are_classified_one_after_the_other(finetune_config, monkeypatch):
+    model = drawn(build_classifier(finetune_config, {'label': 3}), stddev=0.2)
+    together = clips(finetune_config, batch=6)
+    views = {m: tf.reshape(x, [2, 3, *x.shape[1:]]) for m, x in together.items()}
+    expected = tf.reduce_mean(tf.reshape(mean_logits(model(together)), [2, 3, -1]), axis=1)
+    batches = []
+    call = model.call
+    monkeypatch.setattr(model, 'call', lambda x: batches.append(x['audio'].shape[0]) or call(x))
+    found = tf.function(view_averaged_logits, autograph=False)(model, views)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert batches == [2]  # traced once, and of all clips at a time

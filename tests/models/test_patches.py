@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from combinations import drawn
 
 from avmae_tf.config import AudioSpec, VideoSpec
-from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, unpatchify
+from avmae_tf.models.builders import build_avmae, build_classifier
+from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, to_values, unpatchify
 
 VIDEO = VideoSpec(num_frames=4, size_px=32, patch=(2, 16, 8))
 AUDIO = AudioSpec(seconds=0.64, patch=(16, 32))
@@ -49,3 +51,27 @@ def test_embedding_a_few_patches_equals_embedding_all_and_taking_a_few():
     indices = tf.constant([[3, 1], [0, 15]])
     some = layer(tf.gather(patches, indices, batch_dims=1), indices)
     np.testing.assert_allclose(some, tf.gather(layer(patches), indices, batch_dims=1), rtol=1e-5)
+
+
+def test_bytes_become_values_around_zero_and_values_stay():
+    levels = tf.constant([[0, 51, 102, 204, 255]], tf.uint8)
+    np.testing.assert_allclose(to_values(levels), [[-1, -0.6, -0.2, 0.6, 1]], atol=1e-6)
+    values = tf.constant([0.5, -3.0])
+    assert to_values(values) is values
+
+
+def test_frames_of_bytes_are_those_of_floats(pretrain_config, finetune_config):
+    video, audio = pretrain_config.video, pretrain_config.audio
+    drawn_bytes = np.random.default_rng(0).integers(0, 256, [2, *video.input_shape])
+    frames = tf.constant(drawn_bytes, tf.uint8)
+    sound = tf.random.stateless_normal([2, *audio.input_shape], [0, 1])
+    of_bytes = {'video': frames, 'audio': sound}
+    of_floats = {'video': to_values(frames), 'audio': sound}
+    pretrained = drawn(build_avmae(pretrain_config))
+    masks = pretrained.sample_masks(tf.constant([0, 1]), 2)
+    ours, theirs = (pretrained(x, masks) for x in (of_bytes, of_floats))
+    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    classifier = drawn(build_classifier(finetune_config, {'label': 3}), stddev=0.2)
+    for a, b in zip(classifier(of_bytes).values(), classifier(of_floats).values(), strict=True):
+        np.testing.assert_array_equal(a, b)

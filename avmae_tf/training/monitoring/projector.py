@@ -15,6 +15,7 @@ from tensorboard.plugins.projector.metadata import PROJECTOR_FILENAME
 
 from avmae_tf.config import AUDIO, VIDEO
 from avmae_tf.config.heads import HEADS, Classes
+from avmae_tf.models.patches import to_values
 from avmae_tf.storage import replaced, write_text, written
 from avmae_tf.training import visuals
 from avmae_tf.training.actions import Running, Scalars
@@ -85,7 +86,7 @@ class Projector(Occasional):
         points, pictures, targets = [], [], []
         for batch in trainer.held_out(NUM_CLIPS, BATCH):
             kept = batch['weight'].numpy() > 0
-            inputs = {m: batch[m][:, 0] for m in modalities}
+            inputs = {m: to_values(batch[m][:, 0]) for m in modalities}
             points.append(side_by_side(trainer.embed(inputs))[kept])
             targets.append({h: batch[h].numpy()[kept] for h in dataset.heads})
             shown = {m: x.numpy()[kept] for m, x in inputs.items()}

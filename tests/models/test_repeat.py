@@ -1,0 +1,87 @@
+"""What XLA is given is a loop over layers: the same numbers, and compiled once for any depth."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from combinations import drawn
+
+from avmae_tf.models.blocks import Block, Stack
+from avmae_tf.models.builders import precision
+from avmae_tf.models.fusion import build_fusion
+
+
+@pytest.mark.parametrize('rematerialise', [False, True])
+def test_the_loop_gives_the_gradients_of_the_layers(finetune_config, rematerialise):
+    """Stochastic depth drops the same branches: it is drawn by the number of the layer."""
+    config, seed = finetune_config.replace(stochastic_depth=0.5), tf.constant([3, 4])
+    blocks = {'stochastic_depth': 0.5, 'rematerialise': rematerialise}
+    fusion = build_fusion(config.fusion, config.backbone, config.modalities, name='f', **blocks)
+    tokens = {
+        m: tf.random.stateless_normal([4, n, config.backbone.width], [n, 0])
+        for m, n in (('video', 5), ('audio', 3))
+    }
+    fusion(tokens)
+    drawn(fusion, stddev=0.2)
+
+    def gradients(tokens):
+        with tf.GradientTape() as tape:
+            tape.watch(tokens)
+            outputs = fusion(tokens, seed=seed)
+            total = tf.add_n([tf.reduce_sum(x**2) for x in outputs.values()])
+        return total, tape.gradient(total, [*tokens.values(), *fusion.trainable_variables])
+
+    plain = tf.function(gradients, autograph=False)(tokens)
+    names = [v.name for v in fusion.variables]
+    looped = tf.function(gradients, autograph=False, jit_compile=True)(tokens)
+    assert [v.name for v in fusion.variables] == names
+    assert float(looped[0]) == pytest.approx(float(plain[0]), rel=1e-5)
+    for a, b in zip(looped[1], plain[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max() + 1e-6)
+
+
+@pytest.fixture
+def compiled(pretrain_config):
+    """The optimized HLO of the gradients of a stack of so many layers."""
+
+    def compile_(num_layers: int, policy: str = 'float32', **options) -> str:
+        spec = pretrain_config.backbone.replace(num_layers=num_layers)
+        with precision(policy):
+            stack = Stack([Block(spec, i, **options) for i in range(num_layers)])
+            x = tf.zeros([2, 5, spec.width])
+            stack(x)
+
+        @tf.function(jit_compile=True, autograph=False)
+        def gradients(x):
+            with tf.GradientTape() as tape:
+                y = tf.reduce_sum(stack(x))
+            return tape.gradient(y, stack.trainable_variables)
+
+        return gradients.experimental_get_compiler_ir(x)('optimized_hlo')
+
+    return compile_
+
+
+def products(hlo: str) -> int:
+    return len(re.findall(r' dot\(', hlo))
+
+
+def test_what_is_compiled_does_not_grow_with_the_depth(compiled):
+    few, many = compiled(3), compiled(9)
+    assert products(few) == products(many)
+    # What is left of a layer: its 12 variables, stacked, and their gradients, sliced.
+    each = (many.count(' = ') - few.count(' = ')) / 6
+    assert each <= 12 * 8
+
+
+def test_what_is_kept_is_not_computed_again(compiled):
+    forward, backward = 6, 2 * 4 + 4
+    assert products(compiled(3)) == forward + backward
+    # All but the last product of the MLP: nothing needs what it gives.
+    assert products(compiled(3, rematerialise=True)) == forward + forward - 1 + backward
+
+
+def test_half_precision_is_looped_over_too(compiled):
+    hlo = compiled(3, policy='mixed_bfloat16')
+    assert re.search(r'bf16\[3,32,96\]', hlo), 'stacked in the precision that is computed in'
