@@ -7,13 +7,14 @@ import pytest
 import tensorflow as tf
 from combinations import drawn
 
+from avmae_tf.models import repeat
 from avmae_tf.models.blocks import Block, Stack
 from avmae_tf.models.builders import precision
 from avmae_tf.models.fusion import build_fusion
 
 
-@pytest.mark.parametrize('rematerialise', [False, True])
-def test_the_loop_gives_the_gradients_of_the_layers(finetune_config, rematerialise):
+@pytest.mark.parametrize('rematerialise', [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_loop_gives_the_gradients_of_the_layers(finetune_config, rematerialise, monkeypatch):
     """Stochastic depth drops the same branches: it is drawn by the number of the layer."""
     config, seed = finetune_config.replace(stochastic_depth=0.5), tf.constant([3, 4])
     blocks = {'stochastic_depth': 0.5, 'rematerialise': rematerialise}
@@ -32,13 +33,15 @@ def test_the_loop_gives_the_gradients_of_the_layers(finetune_config, remateriali
             total = tf.add_n([tf.reduce_sum(x**2) for x in outputs.values()])
         return total, tape.gradient(total, [*tokens.values(), *fusion.trainable_variables])
 
-    plain = tf.function(gradients, autograph=False)(tokens)
     names = [v.name for v in fusion.variables]
     looped = tf.function(gradients, autograph=False, jit_compile=True)(tokens)
     assert [v.name for v in fusion.variables] == names
+    monkeypatch.setattr(repeat, 'in_xla', lambda: False)
+    # XLA draws other numbers, so it has to compile the layers one by one as well.
+    plain = tf.function(gradients, autograph=False, jit_compile=True)(tokens)
     assert float(looped[0]) == pytest.approx(float(plain[0]), rel=1e-5)
     for a, b in zip(looped[1], plain[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max() + 1e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max() + 1e-6)
 
 
 @pytest.fixture
