@@ -203,10 +203,8 @@ class FinetuneTask(Task):
 
     def _hits(self, model: Classifier, logits, targets, k: int) -> Scalars:
         by_head = model.split_heads(logits)
-        names = self._names(f'top{k}')
-        return {
-            n: hits(by_head[head], targets[head], k) for n, head in zip(names, by_head, strict=True)
-        }
+        names = zip(self._names(f'top{k}'), by_head, strict=True)
+        return {name: hits(by_head[head], targets[head], k) for name, head in names}
 
     def train_loss(self, model: Classifier, batch: Batch, seed: Seed) -> tuple[tf.Tensor, Scalars]:
         """Mean of the modalities' losses, each on its own logits and, after mixup, targets."""
