@@ -145,6 +145,7 @@ def page(text: str, rows: list[Row]) -> str:
 
 
 def main() -> None:
+    console.quiet()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('recipes', nargs='*', default=[], help='all without any')
     parser.add_argument('--tpu', nargs='*', default=list(chips.CHIPS), choices=list(chips.CHIPS))

@@ -112,9 +112,10 @@ def test_the_steps_of_the_demo_compile_for_a_tpu(here):
     assert (train['step'], test['step'], train['clips']) == ('train', 'eval', 4)
     for step in (train, test):
         assert step['outcome'] == 'compiles', step['reason']
-        assert 0.01 < step['arguments_gib'] < step['peak_gib'] < 1.0
-        assert 0.001 < step['share_of_peak'] < 0.5 and step['cpu_seconds'] < 60
-    assert train['milliseconds'] > 2 * test['milliseconds'] > 0
+        assert 0.001 < step['arguments_gib'] < step['peak_gib'] < 1.0
+        assert 0.001 < step['share_of_peak'] < 0.5 and step['cpu_seconds'] < 180
+    assert train['milliseconds'] > test['milliseconds'] > 0
+    assert train['arguments_gib'] > test['arguments_gib']  # the state of Adam
 
 
 @pytest.mark.slow
