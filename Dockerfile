@@ -12,24 +12,20 @@ ARG DEVICE
 # crcmod and pyfarmhash come as source; the compiler stays behind in this stage
 RUN apt-get update -q && apt-get install -yq --no-install-recommends g++
 WORKDIR /build
-COPY requirements.in requirements.lock ./
+COPY requirements.in requirements.lock requirements-gpu.lock requirements-tpu.lock ./
 RUN python -m pip install -q --no-cache-dir --disable-pip-version-check "$(grep '^uv==' requirements.lock)"
 # TFX's bound on tensorflow-hub is overridden (see CONTRIBUTING.md). tensorflow-tpu takes the place
-# of tensorflow, which others ask for. The libtpu that it needs is not on PyPI: that it comes from
-# Google's own list is why there is no `pip install avmae-tf[tpu]`.
+# of tensorflow, which others ask for; it comes with libtpu, which is on Google's own list alone.
 RUN grep '^tensorflow-hub==' requirements.lock > overrides \
  && case "$DEVICE" in \
-      cpu) tensorflow='tensorflow' ;; \
-      gpu) tensorflow='tensorflow[and-cuda]' ;; \
-      tpu) tensorflow='tensorflow-tpu' \
-           && echo "tensorflow; sys_platform == 'none'" >> overrides \
-           && found='--prerelease=allow --find-links https://storage.googleapis.com/libtpu-tf-releases/index.html' ;; \
+      cpu) : ;; \
+      gpu) more='-r requirements-gpu.lock' ;; \
+      tpu) more='-r requirements-tpu.lock' && echo "tensorflow; sys_platform == 'none'" >> overrides ;; \
       *) echo "DEVICE must be cpu, gpu or tpu, got '$DEVICE'" >&2 && exit 2 ;; \
     esac \
- && sed "s/^tensorflow==/$tensorflow==/" requirements.in > wanted \
  && uv venv -q /opt/avmae \
  && uv pip install -q --no-cache --compile-bytecode --python /opt/avmae/bin/python \
-      $found -r wanted --constraint requirements.lock --override overrides
+      -r requirements.in $more --constraint requirements.lock --override overrides
 
 FROM python:3.10-slim-bookworm AS cpu
 ARG AVMAE_COMMIT=unknown

@@ -4,20 +4,21 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TPU_COMPILER := .tpu
 WORKDIR ?= demo
+DEVICE ?= cpu
 
 .PHONY: help setup setup-tpu tpu tpu-table demo test test-slow bench check docs format image image-tpu image-beam image-check
-DEVICE ?= cpu
 STAGE := step
 ENGINE = $(firstword $(foreach e,docker podman,$(shell $(e) info >/dev/null 2>&1 && echo $(e))))
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## find or fetch Python 3.10, make .venv, install the locked packages
+setup: $(READY) ## find or fetch Python 3.10, make .venv, install the locked packages; DEVICE=gpu or tpu
+	@grep -qx $(DEVICE) $< || { echo "error: $(VENV) is for $$(cat $<): delete it, then make it for $(DEVICE)"; exit 2; }
 
-$(READY): requirements.lock setup.py .python-version .ci/setup
-	@bash .ci/setup $(VENV)
-	@touch $@
+$(READY): requirements.lock requirements-gpu.lock requirements-tpu.lock setup.py .python-version .ci/setup
+	@bash .ci/setup $(VENV) $(DEVICE)
+	@echo $(DEVICE) > $@
 
 demo: $(READY) ## generated clips to a gated, pushed, served classifier; results in ./demo
 	@$(VENV)/bin/avmae demo --workdir $(WORKDIR)

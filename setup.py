@@ -35,6 +35,7 @@ setuptools.setup(
     ),
     install_requires=[line for line in LOCK if line.split('==')[0] not in LEFT_OUT],
     extras_require={
+        'gpu': (ROOT / 'requirements-gpu.lock').read_text().split(),
         'dev': [
             *('flask', 'flask-cors', 'gcp-storage-emulator', 'moto>=5.1', 'mypy>=2', 'pdoc>=16'),
             *('pytest>=8', 'pytest-xdist', 'ruff>=0.6', 'uv', 'wheel'),

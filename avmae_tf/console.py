@@ -31,7 +31,9 @@ Report = Callable[..., None]  # report(done, total, **figures)
 
 
 class Failed(Exception):
-    """A run failed or was refused: its message is the last line, the exit code is 1."""
+    """A run failed or was refused: its message is the last line."""
+
+    exit_code = 1
 
 
 def quiet() -> None:

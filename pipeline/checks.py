@@ -30,6 +30,8 @@ def check_target(config: PipelineConfig, target: Target, nodes: list[str]) -> No
             raise ValueError(f'{field}.gpu: only {", ".join(COMPUTING)} have use for a GPU')
         if getattr(step, 'tpu', None) and name not in TRAINING:
             raise ValueError(f'{field}.tpu: only {", ".join(TRAINING)} have use for a TPU')
+        if getattr(step, 'workers', None) and name not in TRAINING:
+            raise ValueError(f'{field}.workers: only {", ".join(TRAINING)} run on several machines')
     for field, path in _paths(config).items():
         try:
             check_address(path)

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from avmae_tf.config.run import GPU, TPU
+from avmae_tf.training.cluster import DEVICE
 from avmae_tf.training.origin import IMAGE
-from pipeline.checks import NEVER_CACHED
+from pipeline.checks import NEVER_CACHED, TRAINING
 from pipeline.config import PipelineConfig
 from pipeline.step import GCP_RESOURCES
 from pipeline.targets import GPU_RESOURCE, VERTEX, KubeflowStep, RemoteStep, Target, VertexStep
@@ -14,7 +16,7 @@ INVOCATION, ESCAPED = '{{$}}', '{{$.json_escape[1]}}'
 LAUNCHER_MODULE = 'google_cloud_pipeline_components.container.v1.custom_job.launcher'
 LAUNCHER_IMAGE = 'gcr.io/ml-pipeline/google-cloud-pipeline-components:2.8.0'
 BACKOFF = {'backoffDuration': '60s', 'backoffFactor': 2.0, 'backoffMaxDuration': '3600s'}
-DEFAULT_TPU_HOURS = 24.0 * 28
+DEFAULT_JOB_HOURS = 24.0 * 28
 
 Document = dict[str, Any]
 
@@ -32,15 +34,18 @@ def finish(job: Document, config: PipelineConfig, target: Target) -> Document:
             task['retryPolicy'] = {'maxRetryCount': step.retries, **BACKOFF}
         executor = spec['deploymentSpec']['executors'][f'{name}_executor']
         container = executor['container']
-        has_tpu = isinstance(step, VertexStep) and step.tpu
-        image = settings.tpu_image if has_tpu else settings.image
+        is_job = isinstance(step, VertexStep) and step.is_job
+        device = next((kind for kind in (TPU, GPU) if getattr(step, kind, None)), None)
+        image = settings.tpu_image if device == TPU else settings.image
         variables = {**settings.env, IMAGE: image}
+        if device and name in TRAINING:
+            variables[DEVICE] = device
         container |= {
             'image': image,
             'args': [*_own_args(name, step, config), *container['args']],
             'env': [{'name': k, 'value': v} for k, v in sorted(variables.items())],
         }
-        if has_tpu:
+        if is_job:
             spec['components'][name].setdefault('outputDefinitions', {}).setdefault(
                 'parameters', {}
             )[GCP_RESOURCES] = {'parameterType': 'STRING'}
@@ -121,29 +126,43 @@ def _resources(step: RemoteStep) -> Document:
     return found
 
 
+def _pools(step: VertexStep) -> list[tuple[Document, int]]:
+    """Machines of a job, and how many of each: the first pool is the chief's.
+
+    A TPU slice is one replica, of however many machines its topology needs.
+    """
+    if step.tpu:
+        return [(step.tpu.machine_spec, 1)]
+    assert step.workers
+    machine: Document = {'machine_type': step.workers.machine}
+    if step.gpu:
+        machine |= {'accelerator_type': step.gpu.kind, 'accelerator_count': step.gpu.count}
+    return [(machine, 1), (machine, step.workers.count - 1)]
+
+
 def _as_custom_job(
     container: Document, name: str, step: VertexStep, config: PipelineConfig
 ) -> Document:
-    """The container as a CustomJob: a task of Vertex AI has no TPU, a worker pool has.
+    """The container as a CustomJob: a task of Vertex AI has no TPU and one machine, a job has both.
 
     As google-cloud-pipeline-components does it: the task becomes a launcher that starts the job,
     waits for it, and hands on what it leaves.
     """
     settings = config.targets.vertex
-    assert settings and step.tpu
-    pool = {
-        'machine_spec': {'machine_type': step.tpu.machine, 'tpu_topology': step.tpu.topology},
-        'replica_count': 1,
-        'container_spec': {
-            'image_uri': container['image'],
-            'command': container['command'],
-            'args': [ESCAPED if arg == INVOCATION else arg for arg in container['args']],
-            'env': container['env'],
-        },
+    assert settings
+    container_spec = {
+        'image_uri': container['image'],
+        'command': container['command'],
+        'args': [ESCAPED if arg == INVOCATION else arg for arg in container['args']],
+        'env': container['env'],
     }
-    seconds = (step.hours or DEFAULT_TPU_HOURS) * 3600
+    pools = [
+        {'machine_spec': machine, 'replica_count': count, 'container_spec': container_spec}
+        for machine, count in _pools(step)
+    ]
+    seconds = (step.hours or DEFAULT_JOB_HOURS) * 3600
     custom_job: Document = {
-        'worker_pool_specs': [pool],
+        'worker_pool_specs': pools,
         'scheduling': {'timeout': f'{seconds:.0f}s', 'restart_job_on_worker_restart': True},
     }
     if settings.service_account:

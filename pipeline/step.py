@@ -1,17 +1,22 @@
 """What a container of Kubeflow or Vertex AI runs: one component, by TFX's own entry point.
 
 It adds what engines do not have alike: a limit of time, a notice of a failure, and an ending that
-says in one line what was wrong.
+says in one line what was wrong. Where several machines run the same task, one of them leaves its
+results.
 """
 
 import argparse
 import json
 import os
 import sys
+import tempfile
 import threading
 from typing import NoReturn
 
 from avmae_tf import console
+from avmae_tf.training import tpu_hosts
+from avmae_tf.training.cluster import read_cluster
+from avmae_tf.training.interruption import EXIT_AGAIN
 from components.outcome.notice import send_notice
 
 EXIT_FAILED, EXIT_TIME_LIMIT = 1, 124
@@ -47,11 +52,19 @@ def main(argv: list[str] | None = None) -> NoReturn:
         from avmae_tf.cli.failures import explain
 
         traceback.print_exc()
-        fail(explain(error)[0], EXIT_FAILED)
+        text, code = explain(error)
+        if code == EXIT_AGAIN:  # the engine does
+            console.say(f'{what}: {text}')
+            leave(code)
+        fail(text, EXIT_FAILED)
     leave(0)
 
 
 def _run(argv: list[str]) -> None:
+    tpu_hosts.join()
+    cluster = read_cluster(os.environ)
+    if cluster and cluster.place:
+        argv = elsewhere(argv, tempfile.mkdtemp(prefix='avmae-worker-'))
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as executor
 
     from avmae_tf.storage import know_addresses
@@ -73,6 +86,20 @@ def _known(argv: list[str]) -> list[str]:
     at = argv.index(INVOCATION) + 1
     invocation = json.loads(argv[at])
     invocation.get('outputs', {}).get('parameters', {}).pop(GCP_RESOURCES, None)
+    return [*argv[:at], json.dumps(invocation), *argv[at + 1 :]]
+
+
+def elsewhere(argv: list[str], folder: str) -> list[str]:
+    """The arguments with all outputs in `folder`: a worker that is not the chief leaves nothing."""
+    at = argv.index(INVOCATION) + 1
+    invocation = json.loads(argv[at])
+    outputs = invocation['outputs']
+    outputs['outputFile'] = os.path.join(folder, os.path.basename(outputs['outputFile']))
+    for name, parameter in outputs.get('parameters', {}).items():
+        parameter['outputFile'] = os.path.join(folder, name, 'parameter')
+    for name, found in outputs.get('artifacts', {}).items():
+        for artifact in found['artifacts']:
+            artifact['uri'] = os.path.join(folder, name)
     return [*argv[:at], json.dumps(invocation), *argv[at + 1 :]]
 
 

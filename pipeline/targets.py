@@ -18,6 +18,13 @@ HostAndPort = Annotated[str, pydantic.Field(pattern='^[^/]+$')]
 Option = bool | int | float | str
 Retries = Annotated[int, pydantic.Field(ge=0, le=10)]
 NUM_RETRIES, GPU_RESOURCE = 2, 'nvidia.com/gpu'
+CLOUD_TPU: Final = 'cloud-tpu'  # the machine of TPU v2 and v3
+V5E_MACHINE, V5E_TOPOLOGY = 'ct5lp-hightpu-4t', '2x2'
+V5E_TOPOLOGIES = {  # by machine; from 2x4 on, those of four chips are several
+    'ct5lp-hightpu-1t': ('1x1',),
+    V5E_MACHINE: ('2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16'),
+    'ct5lp-hightpu-8t': ('2x4',),
+}
 
 
 class Step(Spec):
@@ -56,24 +63,68 @@ class Gpu(Spec):
 
 
 class Tpu(Spec):
-    """A TPU slice of Vertex AI, as a worker pool takes it."""
+    """A TPU slice of Vertex AI: one worker pool, however many machines the slice has."""
 
-    machine: Text = 'ct5lp-hightpu-4t'
-    topology: Annotated[str, pydantic.Field(pattern=r'^\d+x\d+(x\d+)?$')] = '2x2'
+    machine: Text = V5E_MACHINE
+    topology: Annotated[str, pydantic.Field(pattern=r'^\d+x\d+(x\d+)?$')] | None = None  # 2x2
+    accelerator: Literal['TPU_V2', 'TPU_V3'] | None = None  # of CLOUD_TPU
+    cores: Count | None = None  # of CLOUD_TPU: 8 of one machine, 32 and more of several
+
+    @property
+    def machine_spec(self) -> dict[str, Any]:
+        """As a worker pool takes it."""
+        if self.machine == CLOUD_TPU:
+            return {
+                'machine_type': self.machine,
+                'accelerator_type': self.accelerator,
+                'accelerator_count': self.cores,
+            }
+        return {'machine_type': self.machine, 'tpu_topology': self.topology or V5E_TOPOLOGY}
+
+    @pydantic.model_validator(mode='after')
+    def _fits_its_machine(self) -> 'Tpu':
+        if self.machine == CLOUD_TPU:
+            if self.topology or not (self.accelerator and self.cores):
+                raise ValueError(f'{CLOUD_TPU} has accelerator and cores, and no topology')
+            return self
+        if self.accelerator or self.cores:
+            raise ValueError(f'accelerator and cores are of {CLOUD_TPU}; leave them out')
+        topologies = V5E_TOPOLOGIES.get(self.machine, ())
+        if topologies and (self.topology or V5E_TOPOLOGY) not in topologies:
+            raise ValueError(
+                f'topology of {self.machine} must be one of {", ".join(topologies)}, got '
+                f'{self.topology or V5E_TOPOLOGY}'
+            )
+        return self
+
+
+class Workers(Spec):
+    """Machines that train together."""
+
+    count: Annotated[int, pydantic.Field(ge=2)]
+    machine: Text  # of Vertex AI, as in n1-standard-16
 
 
 class VertexStep(RemoteStep):
     """How a component runs on Vertex AI."""
 
-    gpu: Gpu | None = None
+    gpu: Gpu | None = None  # of each of its machines
     tpu: Tpu | None = None
+    workers: Workers | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it needs a CustomJob, whose machines have what they have."""
+        return bool(self.tpu or self.workers)
 
     @pydantic.model_validator(mode='after')
-    def _one_accelerator(self) -> 'VertexStep':
-        if self.gpu and self.tpu:
-            raise ValueError('gpu and tpu are both given; leave one of them out')
-        if self.tpu and (self.cpu or self.memory_gb):
-            raise ValueError('cpu and memory_gb come with tpu.machine; leave them out')
+    def _one_kind_of_machine(self) -> 'VertexStep':
+        if self.tpu and (self.gpu or self.workers):
+            other = 'gpu' if self.gpu else 'workers'
+            raise ValueError(f'{other} and tpu are both given; leave one of them out')
+        if self.is_job and (self.cpu or self.memory_gb):
+            machine = 'tpu.machine' if self.tpu else 'workers.machine'
+            raise ValueError(f'cpu and memory_gb come with {machine}; leave them out')
         return self
 
 
@@ -147,7 +198,7 @@ class VertexTarget(Spec):
         """How the component of that name runs."""
         step = self.components.get(name)
         defaults = self.defaults
-        if step and step.tpu:  # the machine has what it has
+        if step and step.is_job:
             defaults = defaults.replace(cpu=None, memory_gb=None)
         return VertexStep.model_validate(_merged(defaults, step))
 

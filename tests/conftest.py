@@ -80,7 +80,7 @@ def one_device():
     """Where two are no part of the claim: each device traces and optimises a step once more."""
     with pytest.MonkeyPatch.context() as patch:
         strategy = tf.distribute.OneDeviceStrategy('CPU:0')
-        patch.setattr(devices, 'default_strategy', lambda: strategy)
+        patch.setattr(devices, 'default_strategy', lambda *_: strategy)
         yield
 
 

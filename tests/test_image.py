@@ -73,3 +73,24 @@ def test_what_the_project_uses_needs_all_of_the_lock_but_the_developers_packages
     monkeypatch.setattr('setuptools.setup', lambda **settings: None)
     developers = runpy.run_path(str(ROOT / 'setup.py'))['DEVELOPERS']
     assert set(LOCK) - needed(wanted) == set(developers)
+
+
+def test_other_devices_have_locks_that_fit_the_lock():
+    gpu = (ROOT / 'requirements-gpu.lock').read_text().split()
+    of_tensorflow = [
+        f'{requirement.name}{requirement.specifier}'
+        for requirement in map(Requirement, importlib.metadata.requires('tensorflow'))
+        if requirement.marker and requirement.marker.evaluate({'extra': 'and-cuda'})
+        and not requirement.marker.evaluate({'extra': ''})
+    ]  # fmt: skip
+    assert gpu == of_tensorflow  # what `tensorflow[and-cuda]` names, in its versions
+    _, _, *tpu = (ROOT / 'requirements-tpu.lock').read_text().split()
+    assert f'tensorflow-tpu=={LOCK["tensorflow"]}' in tpu
+    assert not set(LOCK) & {line.split('==')[0] for line in (*gpu, *tpu)}
+
+
+def test_an_extra_adds_what_a_gpu_needs(monkeypatch):
+    found = {}
+    monkeypatch.setattr('setuptools.setup', lambda **settings: found.update(settings))
+    runpy.run_path(str(ROOT / 'setup.py'))
+    assert found['extras_require']['gpu'] == (ROOT / 'requirements-gpu.lock').read_text().split()

@@ -55,7 +55,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Runs the command; exit codes are 0 done, 1 failed or refused, 2 bad usage or input."""
+    """Runs the command; exit codes are 0 done, 1 failed or refused, 2 bad usage or input.
+
+    143 is a run that was to end, or lost a worker, and is to be started again.
+    """
     console.quiet()
     console.quick()
     try:

@@ -55,7 +55,7 @@ _NOISE = re.compile(r'\{\{.*?\}\} ?| \[Op:\w+\]')  # TensorFlow's
 def explain(error: Exception) -> tuple[str, int]:
     """The line for the user, and the exit code."""
     if isinstance(error, Failed):
-        return str(error), EXIT_FAILED
+        return str(error), error.exit_code
     if hasattr(error, 'errors') and isinstance(error, ValueError):  # pydantic's
         from avmae_tf.config import first_error
 

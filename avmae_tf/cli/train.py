@@ -1,11 +1,14 @@
 """`avmae pretrain`, `finetune`, `evaluate`, `export`: the library with options."""
 
 import os
+import typing
 from typing import Any
 
 import click
 
 from avmae_tf import console
+from avmae_tf.config.run import DeviceKind, StrategyKind
+from avmae_tf.training import tpu_hosts
 
 
 def _training_options(command):
@@ -42,6 +45,22 @@ def _training_options(command):
             help='Profile N steps, for TensorBoard (docs/tensorboard.md).',
         ),
         click.option(
+            '--strategy', type=click.Choice(typing.get_args(StrategyKind)),
+            help='Insists on how devices and machines work together: the TPU of this host, a slice '
+            'of several, several workers (TF_CONFIG), devices of this machine, or one.  '
+            '[default: what is there decides]',
+        ),
+        click.option(
+            '--device', type=click.Choice(typing.get_args(DeviceKind)),
+            help='Insists on a kind of device, which must be there.  '
+            '[default: a TPU, else GPUs, else CPUs]',
+        ),
+        click.option(
+            '--standstill-minutes', type=click.FloatRange(min=0, min_open=True), metavar='MINUTES',
+            help='End with exit code 143, which means: run it again, after so long without a '
+            'step.  [default: 30]',
+        ),
+        click.option(
             '--jit/--no-jit', 'jit_compile', default=False, help='Compile the step with XLA.'
         ),
     ):  # fmt: skip
@@ -51,6 +70,7 @@ def _training_options(command):
 
 def _train(verb, data: str, workdir: str, run: dict, **settings):
     """Runs `verb` of the library, and shows how it ended."""
+    tpu_hosts.join()
     run = {name: value for name, value in run.items() if value is not None}
     with console.progress(verb.__name__, 'steps') as report:
         trained = verb(data, workdir, run=run, progress=report, say=console.say, **settings)
@@ -65,8 +85,10 @@ def _train(verb, data: str, workdir: str, run: dict, **settings):
 def pretrain(data: str, workdir: str, recipe: str, changes: tuple[str, ...], **run: Any) -> None:
     """Train a masked autoencoder on the clips in DATA; labels are not used.
 
-    A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
-    weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
+    A killed run goes on from its last whole checkpoint when it is started again; one that is told
+    to end (SIGTERM), or has lost a worker, keeps its last step or checkpoint and stops with exit
+    code 143. One whose loss or weights are not finite any more stops with exit code 1 and keeps
+    its last good checkpoint.
     """
     from avmae_tf import api
     from avmae_tf.cli import recipes
@@ -93,8 +115,10 @@ def finetune(
 ) -> None:
     """Train a classifier on the labelled clips in DATA, from a pretrained encoder.
 
-    A killed run goes on from its last whole checkpoint when it is started again. One whose loss or
-    weights are not finite any more stops with exit code 1 and keeps its last good checkpoint.
+    A killed run goes on from its last whole checkpoint when it is started again; one that is told
+    to end (SIGTERM), or has lost a worker, keeps its last step or checkpoint and stops with exit
+    code 143. One whose loss or weights are not finite any more stops with exit code 1 and keeps
+    its last good checkpoint.
     """
     from avmae_tf import api
     from avmae_tf.cli import recipes

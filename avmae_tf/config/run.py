@@ -1,6 +1,18 @@
 """How a run is kept and watched: nothing here changes what is learned."""
 
+from typing import Final, Literal
+
 from avmae_tf.config.base import Count, Positive, Spec
+
+StrategyKind = Literal['tpu', 'slice', 'workers', 'mirrored', 'one']
+DeviceKind = Literal['tpu', 'gpu', 'cpu']
+TPU: Final = 'tpu'  # of one host
+SLICE: Final = 'slice'  # a TPU of several hosts
+WORKERS: Final = 'workers'  # several machines with GPUs or CPUs
+MIRRORED: Final = 'mirrored'  # several devices of this machine
+ONE: Final = 'one'
+GPU: Final = 'gpu'
+CPU: Final = 'cpu'
 
 
 class RunSpec(Spec):
@@ -14,6 +26,9 @@ class RunSpec(Spec):
     profile_steps: Count | None = None  # of the second loop, for TensorBoard's profile
     jit_compile: bool = False  # XLA; always on a TPU
     microbatches: Count = 1  # parts of a device's batch, one after the other: less memory
+    strategy: StrategyKind | None = None  # unset: what is there decides
+    device: DeviceKind | None = None  # insists on it; unset: a TPU, else GPUs, else CPUs
+    standstill_minutes: Positive | None = 30.0  # without a step, after which the process ends
 
     def steps_between_checkpoints(self, num_steps: int) -> int:
         """Steps after which a run of `num_steps` saves, if no minutes come before."""

@@ -99,6 +99,7 @@ class TrainingConfig(Spec):
     average_decay: Annotated[float, pydantic.Field(gt=0.0, lt=1.0)] | None = None
     rematerialise: bool = False  # blocks are computed again in the backward pass: less memory
     precision: Literal['float32', 'mixed_bfloat16'] = 'float32'
+    streams: Count = 1  # that clips are read in side by side: as many hosts share the reading
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
 
     def inputs(self, modality: str) -> PatchGrid:

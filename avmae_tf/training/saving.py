@@ -7,8 +7,9 @@ damaged is said by name and the one before it is taken; one that is not finite i
 import contextlib
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ PREFIX = 'ckpt'
 KEPT = 2
 _OF_CHECKPOINT = re.compile(rf'({PREFIX}-(\d+))\.(?:index|data-\d+-of-\d+)')
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
+Damaged = list[tuple[str, str]]  # prefixes, and what is wrong with them
 
 
 def not_finite(variables: Iterable[tf.Variable]) -> str | None:
@@ -86,8 +88,13 @@ def checkpoints_in(folder: str) -> list[str]:
 class CheckpointManager(tf.train.CheckpointManager):
     """TensorFlow's, for runs that may be killed and for disks that may lose something.
 
-    Saves after so many steps, and whenever so many minutes have passed. Starts from the last
-    checkpoint that is whole, whatever the file that lists them says; `say` is told of the others.
+    Saves after so many steps, whenever so many minutes have passed, and when it is `asked` to.
+    Starts from the last checkpoint that is whole, whatever the file that lists them says; `say` is
+    told of the others.
+
+    All workers save and restore alike, since variables may be spread over them. What the chief
+    saves is kept; the others write to a folder of their own, which is emptied at once. When it is
+    time is told by the chief's clock.
 
     Raises:
         ValueError: there are checkpoints, and none is whole.
@@ -103,17 +110,26 @@ class CheckpointManager(tf.train.CheckpointManager):
         minutes: float,
         init_fn: Callable[[], None],
         say: Callable[[str], None],
+        is_chief: bool = True,
+        agree: Callable[[Sequence[float]], list[float]] = list,
+        asked: Callable[[], bool] = lambda: False,
     ):
-        _list_whole(folder, say)
+        prefixes, damaged = whole_in(folder)
+        self.is_chief, self.agree, self.asked = is_chief, agree, asked
         self.seconds, self.saved_at = 60.0 * minutes, time.monotonic()
+        if is_chief and (prefixes or damaged):
+            _list(folder, prefixes, damaged, say)
+        self.scratch = None if is_chief else tempfile.TemporaryDirectory(prefix='avmae-worker-')
         super().__init__(
             checkpoint,
-            folder,
+            self.scratch.name if self.scratch else folder,
             max_to_keep=KEPT,
             step_counter=step,
             checkpoint_interval=steps,
             init_fn=init_fn,
         )
+        if prefixes and not is_chief:
+            self._latest_checkpoint = prefixes[-1]
 
     def save(
         self, checkpoint_number: Any = None, check_interval: bool = True, options: Any = None
@@ -122,26 +138,39 @@ class CheckpointManager(tf.train.CheckpointManager):
 
         Orbit calls it at every look of the host.
         """
-        due = time.monotonic() - self.saved_at >= self.seconds
-        path = super().save(checkpoint_number, check_interval and not due, options)
+        due = self.is_chief and time.monotonic() - self.saved_at >= self.seconds
+        (due,) = self.agree([float(due)])
+        path = super().save(
+            checkpoint_number, check_interval and not (due or self.asked()), options
+        )
         if path:
             self.saved_at = time.monotonic()
+            if self.scratch:
+                for name in os.listdir(self.scratch.name):
+                    os.unlink(os.path.join(self.scratch.name, name))
         return path
 
 
-def _list_whole(folder: str, say: Callable[[str], None]):
-    """Makes the list in `folder` name the last whole checkpoint as the latest."""
+def whole_in(folder: str) -> tuple[list[str], Damaged]:
+    """Prefixes of the checkpoints up to the last that is whole, and those after it.
+
+    Raises:
+        ValueError: there are checkpoints, and none is whole.
+    """
     prefixes, damaged = checkpoints_in(folder), []
     while prefixes and (fault := fault_of(prefixes[-1])):
         damaged.append((prefixes.pop(), fault))
-    if not (prefixes or damaged):
-        return
-    if not prefixes:
+    if damaged and not prefixes:
         prefix, fault = damaged[0]
         raise ValueError(
             f'{prefix}: {fault}, and no other checkpoint is whole; copy them again, or delete '
             f'{folder} to start from the first step'
         )
+    return prefixes, damaged
+
+
+def _list(folder: str, prefixes: list[str], damaged: Damaged, say: Callable[[str], None]):
+    """Makes the list in `folder` name the last whole checkpoint as the latest."""
     listed = None
     with contextlib.suppress(ValueError):  # bytes that are no text
         listed = tf.train.get_checkpoint_state(folder)

@@ -11,7 +11,8 @@ import tf_keras as keras
 
 from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import without_autograph
-from avmae_tf.data.inputs import Worker, eval_clips, filled_batches, training_batches
+from avmae_tf.data.inputs import eval_batches, training_batches
+from avmae_tf.data.order import Part
 from avmae_tf.models.draws import Draws, fold_in
 from avmae_tf.training import devices
 from avmae_tf.training.answers import Answers
@@ -33,6 +34,8 @@ Kept = dict[str, tf.Tensor]
 
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     """One task on one strategy: the step of training and the step of testing."""
+
+    cut: Callable[[Callable], Callable] = staticmethod(lambda loop: loop)  # of Orbit, into pieces
 
     def __init__(self, task: Task, folder: str, strategy: tf.distribute.Strategy, run: RunSpec):
         self.task = task
@@ -74,14 +77,6 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
             self.eval_means = task.eval_metrics()
         self.compiled_gradients = self._compiled(self._gradients, run)
         self.compiled_eval = self._compiled(lambda x: task.eval_scalars(self.result, x), run)
-        self.eval_clips = eval_clips(
-            folder,
-            task.dataset,
-            config,
-            num_views=task.num_eval_views,
-            num_crops=task.num_eval_crops,
-            labelled=task.labelled,
-        )
         self.embed = self._alike(lambda x: self.result.embed(x))
         if task.has_pictures:
             seed = tf.constant([config.seed, 1])
@@ -90,10 +85,9 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         self.answers: Answers | None = None  # of the last test
         self.num_evaluated = task.dataset.num_examples(splits.EVAL, labelled=task.labelled)
         self.num_eval_steps = -(-self.num_evaluated // config.schedule.batch_size)
-        batches = filled_batches(self.eval_clips, self.num_evaluated, config.schedule.batch_size)
         orbit.StandardTrainer.__init__(self, train_dataset=None)
         orbit.StandardEvaluator.__init__(
-            self, eval_dataset=strategy.experimental_distribute_dataset(batches)
+            self, eval_dataset=self._distributed(config.schedule.batch_size, self._eval_batches)
         )
 
     def _compiled(self, function: Callable, run: RunSpec) -> Callable:
@@ -129,23 +123,30 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
         """A function that names a weight or a slot of the optimizer that is not finite, or None."""
         return watch_finite([*self.model.variables, *self.optimizer.variables()])
 
-    def read_from(self, step: int) -> None:
-        """Feeds the clips that a run has not yet seen at `step`."""
-        batch_size = self.task.config.schedule.batch_size
+    def _distributed(self, batch_size: int, make: Callable[..., tf.data.Dataset]) -> Any:
+        """The batches that `make` makes for each worker, which is told its part of them."""
 
-        def batches(context):
-            size = context.get_per_replica_batch_size(batch_size)
-            return training_batches(
-                self.folder,
-                self.task.dataset,
-                self.task.config,
-                batch_size=size,
-                start=step * batch_size // context.num_input_pipelines,
-                worker=Worker(context.input_pipeline_id, context.num_input_pipelines),
-                labelled=self.task.labelled,
+        def of_worker(context):
+            return make(
+                batch_size=batch_size,
+                worker=Part(context.input_pipeline_id, context.num_input_pipelines),
+                replicas=context.num_replicas_in_sync // context.num_input_pipelines,
             )
 
-        self.train_dataset = self.strategy.distribute_datasets_from_function(batches)
+        return self.strategy.distribute_datasets_from_function(of_worker)
+
+    def _eval_batches(self, **settings: Any) -> tf.data.Dataset:
+        task = self.task
+        views = {'num_views': task.num_eval_views, 'num_crops': task.num_eval_crops}
+        settings = {**views, **settings, 'labelled': task.labelled}
+        return eval_batches(self.folder, task.dataset, task.config, **settings)
+
+    def read_from(self, step: int) -> None:
+        """Feeds the clips that a run has not yet seen at `step`."""
+        task, batch_size = self.task, self.task.config.schedule.batch_size
+        given, start = (self.folder, task.dataset, task.config), step * batch_size
+        batches = functools.partial(training_batches, *given, start=start, labelled=task.labelled)
+        self.train_dataset = self._distributed(batch_size, batches)
 
     def first_clips(self, count: int) -> dict[str, tf.Tensor]:
         """Inputs of the first held-out clips, to be drawn: the same ones at every look."""
@@ -154,8 +155,7 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
     def held_out(self, count: int, batch_size: int) -> tf.data.Dataset:
         """Batches of the first `count` held-out clips, filled up with clips of 'weight' 0."""
-        count = min(count, self.num_evaluated)
-        return filled_batches(self.eval_clips.take(count), count, batch_size)
+        return self._eval_batches(batch_size=batch_size, first=count)
 
     def _alike(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """A compiled `function(inputs)` that all replicas compute alike; returns what one did."""
@@ -165,6 +165,12 @@ class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
 
         run = tf.function(alike, autograph=False)
         return lambda inputs: self.strategy.experimental_local_results(run(inputs))[0]
+
+    def create_train_loop_fn(self) -> Callable:
+        return self.cut(super().create_train_loop_fn())
+
+    def create_eval_loop_fn(self, has_state: bool) -> Callable:
+        return self.cut(super().create_eval_loop_fn(has_state))
 
     def _gradients(self, batch, seed, replica):
         size = self.replica_batch_size

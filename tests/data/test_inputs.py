@@ -7,14 +7,9 @@ import pytest
 import tensorflow as tf
 
 from avmae_tf.data.dataset import records_at
-from avmae_tf.data.inputs import (
-    Worker,
-    eval_batches,
-    eval_clips,
-    shuffled_clips,
-    training_batches,
-)
-from avmae_tf.data.inputs import shard_order as order
+from avmae_tf.data.inputs import eval_batches, training_batches
+from avmae_tf.data.order import WHOLE, Part, rows_of_streams, shuffled_clips
+from avmae_tf.data.order import shard_order as order
 from avmae_tf.data.records import parse_record
 
 
@@ -33,7 +28,7 @@ def numbered(tmp_path_factory):
 
 
 def take(numbered, count, **changes):
-    settings = {'seed': 0, 'start': 0, 'worker': Worker(), **changes}
+    settings = {'seed': 0, 'start': 0, **changes}
     clips = shuffled_clips(*numbered, lambda record, seed: (record, seed), **settings).take(count)
     return [(int(record.numpy()), tuple(seed.numpy())) for record, seed in clips]
 
@@ -64,20 +59,47 @@ def test_the_order_does_not_depend_on_the_global_seed(numbered):
     assert take(numbered, 30) == expected
 
 
-def test_workers_share_an_epoch(numbered):
+def test_streams_share_an_epoch(numbered):
     counts, seen = [], []
     for index in range(2):
-        worker = Worker(index, 2)
+        stream = Part(index, 2)
         shards = order(0, tf.range(index, 5, 2, tf.int64), num_shards=5, seed=0).numpy()
         counts.append(int(np.take(numbered[1], shards).sum()))
-        seen += take(numbered, counts[-1], worker=worker)
-        assert take(numbered, 9, start=40, worker=worker) == take(numbered, 49, worker=worker)[40:]
+        seen += take(numbered, counts[-1], stream=stream)
+        assert take(numbered, 9, start=40, stream=stream) == take(numbered, 49, stream=stream)[40:]
     assert sorted(seen) == sorted(take(numbered, 30))  # and each clip by the seed it has alone
 
 
-def test_more_workers_than_shards_is_an_error(numbered):
-    with pytest.raises(ValueError, match='at least as many shards, got 5'):
-        take(numbered, 1, worker=Worker(5, 6))
+def test_more_streams_than_shards_is_an_error(numbered):
+    with pytest.raises(ValueError, match='at most the number of shards, 5, got 6'):
+        take(numbered, 1, stream=Part(0, 6))
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 4, 6, 12])
+@pytest.mark.parametrize('streams', [1, 2, 3])
+def test_workers_divide_batches_into_rows_however_many_streams_there_are(count, streams):
+    """Clip i of stream s is 100 s + i; a batch has 12, as many of each stream."""
+    size, made = 12 // streams, []
+
+    def stream(number):
+        def make():
+            made.append(number)
+            return tf.data.Dataset.range(100 * number, 100 * number + 3 * size)
+
+        return make
+
+    rows = []
+    for index in range(count):
+        part = Part(index, count).of(12)
+        before = len(made)
+        clips = rows_of_streams(part, 12, [stream(i) for i in range(streams)])
+        rows.append(np.reshape(list(clips.as_numpy_iterator()), [3, len(part)]))
+        needed = {row // size for row in part}
+        assert sorted(made[before:]) == sorted(needed)  # and reads no other
+    expected = [
+        [100 * s + size * b + i for s in range(streams) for i in range(size)] for b in range(3)
+    ]
+    assert np.concatenate(rows, axis=1).tolist() == expected
 
 
 def test_batches_have_the_shapes_and_ranges_of_the_model(records, dataset, pretrain_config):
@@ -99,37 +121,73 @@ def test_resumed_batches_are_the_same_batches(records, dataset, pretrain_config)
         np.testing.assert_array_equal(whole[3][name], resumed[0][name])
 
 
-def test_workers_draw_differently_and_resume_on_their_own(records, dataset, pretrain_config):
-    config = pretrain_config.replace(
-        augment={
-            'random_crop': True,
-            'spec_augment': {
-                'frequency_masks': 1,
-                'frequency_width': 36,
-                'time_masks': 1,
-                'time_width': 24,
-            },
-        }
-    )
-    firsts = []
-    for index in range(2):
+def gathered(batches_of, *, count, replicas):
+    """Batches as all workers together have them, from what `batches_of(worker)` gives each."""
+    of_workers = [batches_of(Part(i, count), replicas) for i in range(count)]
+    whole = []
+    for parts in zip(*(x.batch(replicas) for x in of_workers), strict=True):
+        whole.append({k: np.concatenate([np.concatenate(p[k]) for p in parts]) for k in parts[0]})
+    return whole
 
-        def batches(start=0, index=index):
-            return training_batches(
-                records, dataset, config, batch_size=4, start=start, worker=Worker(index, 2)
-            )
 
-        whole = list(batches().take(5))
-        (resumed,) = batches(start=16).take(1)
-        for name in resumed:
-            np.testing.assert_array_equal(resumed[name], whole[4][name])
-        firsts.append(whole[0]['audio'].numpy())
-    assert not np.array_equal(*firsts)
+AUGMENT = {
+    'random_crop': True,
+    'spec_augment': {
+        'frequency_masks': 1, 'frequency_width': 36, 'time_masks': 1, 'time_width': 24
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(('count', 'replicas'), [(2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize('streams', [1, 2])
+def test_a_batch_is_the_same_whoever_computes_it_and_wherever_it_resumes(
+    records, dataset, pretrain_config, count, replicas, streams
+):
+    config = pretrain_config.replace(augment=AUGMENT, streams=streams)
+
+    def batches(worker=WHOLE, replicas=1, start=0):
+        return training_batches(
+            records, dataset, config,
+            batch_size=8, start=start, worker=worker, replicas=replicas,
+        ).take((8 - start // 8) * replicas)  # fmt: skip
+
+    alone = list(batches().as_numpy_iterator())
+    together = gathered(batches, count=count, replicas=replicas)
+    for a, b in zip(alone, together, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+    (resumed,) = batches(start=40).take(1).as_numpy_iterator()
+    np.testing.assert_array_equal(resumed['audio'], alone[5]['audio'])
+
+
+def test_streams_that_do_not_divide_a_batch_are_refused(records, dataset, pretrain_config):
+    config = pretrain_config.replace(streams=3)
+    with pytest.raises(ValueError, match='a multiple of streams, got 8 and 3'):
+        training_batches(records, dataset, config, batch_size=8)
+
+
+@pytest.mark.parametrize(('count', 'replicas'), [(2, 1), (3, 2)])
+def test_workers_together_test_on_every_clip_once(
+    records, dataset, finetune_config, count, replicas
+):
+    def batches(worker=WHOLE, replicas=1):
+        return eval_batches(
+            records, dataset, finetune_config,
+            batch_size=6, num_views=1, worker=worker, replicas=replicas,
+        )  # fmt: skip
+
+    alone = list(batches().as_numpy_iterator())
+    together = gathered(batches, count=count, replicas=replicas)
+    for a, b in zip(alone, together, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+    assert sum(batch['weight'].sum() for batch in together) == 16
 
 
 def test_testing_sees_every_clip_once_and_fills_the_last_batch(records, dataset, finetune_config):
     batches = list(eval_batches(records, dataset, finetune_config, batch_size=6, num_views=2))
     assert [batch['video'].shape for batch in batches] == [(6, 2, 4, 32, 32, 3)] * 3
+    assert batches[0]['video'].dtype == tf.uint8  # a quarter of the bytes for the device
     weights = np.concatenate([batch['weight'] for batch in batches])
     labels = np.concatenate([batch['label'] for batch in batches])
     assert weights.tolist() == [1.0] * 16 + [0.0] * 2
@@ -149,7 +207,9 @@ def test_a_clip_that_is_tested_on_tells_its_place_among_the_records(
     found = records_at(paths, places)
     assert [key(record) for record in found] == [key(every[place]) for place in places]
 
-    clips = eval_clips(records, dataset, finetune_config, num_views=1, split='train')
+    clips = eval_batches(
+        records, dataset, finetune_config, batch_size=8, num_views=1, split='train'
+    ).unbatch()
     for clip in clips.skip(20).take(5):
         record = parse_record(tf.constant(every[int(clip['place'])]), dataset.heads)
         assert clip['label'].numpy().argmax() == record['labels']['label'].numpy()[0]

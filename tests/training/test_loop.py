@@ -82,19 +82,6 @@ def test_two_cpu_devices_train_as_two_replicas(strategy):
     assert strategy.num_replicas_in_sync == 2
 
 
-@pytest.mark.parametrize(
-    ('gpus', 'cpus', 'kind'),
-    [
-        ([], ['CPU:0'], tf.distribute.OneDeviceStrategy),
-        ([], ['CPU:0', 'CPU:1'], tf.distribute.MirroredStrategy),
-        (['CPU:0'], ['CPU:0', 'CPU:1'], tf.distribute.OneDeviceStrategy),
-        (['CPU:0', 'CPU:1'], ['CPU:0'], tf.distribute.MirroredStrategy),
-    ],
-)
-def test_the_strategy_follows_from_what_is_there(gpus, cpus, kind):
-    assert isinstance(devices.choose_strategy(tpus=0, gpus=gpus, cpus=cpus), kind)
-
-
 def test_pretraining_reports_and_learns(pretrained):
     _, scalars, seen = pretrained
     assert [(step, steps) for step, steps, _ in seen] == [(s, 12) for s in (3, 6, 9, 12)]

@@ -17,13 +17,13 @@ from avmae_tf.training.saving import CheckpointManager, checkpoints_in
 class Run:
     """A run of one weight, which is its step."""
 
-    def __init__(self, folder: Path, steps: int = 1, minutes: float = 60.0):
+    def __init__(self, folder: Path, steps: int = 1, minutes: float = 60.0, **settings):
         self.said, self.fresh = [], []
         self.step, self.weight = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros([1000]))
         self.manager = CheckpointManager(
             tf.train.Checkpoint(step=self.step, weight=self.weight), str(folder), step=self.step,
             steps=steps, minutes=minutes, init_fn=lambda: self.fresh.append(True),
-            say=self.said.append,
+            say=self.said.append, **settings,
         )  # fmt: skip
         self.manager.restore_or_initialize()
 
@@ -168,3 +168,32 @@ def test_models_that_are_not_finite_or_damaged_are_neither_saved_nor_loaded(
         load_model(folder)
     assert str(refusal.value).startswith(f'{prefix}: is damaged (')
     assert str(refusal.value).endswith('; train, import or copy the model again')
+
+
+def test_a_worker_that_is_not_the_chief_restores_and_leaves_nothing(tmp_path):
+    Run(tmp_path).go(1, 2)
+    before = sorted(os.listdir(tmp_path))
+    worker = Run(tmp_path, is_chief=False)
+    assert worker.at == (2, 2.0)
+    worker.go(3, 4)
+    assert worker.manager.latest_checkpoint and not os.listdir(worker.manager.directory)
+    assert sorted(os.listdir(tmp_path)) == before and names_in(tmp_path) == ['ckpt-1', 'ckpt-2']
+    (tmp_path / 'checkpoint').unlink()  # the chief mends the list, and nobody else
+    assert Run(tmp_path, is_chief=False).at == (2, 2.0)
+    assert not (tmp_path / 'checkpoint').exists()
+
+
+@pytest.mark.parametrize('is_chief', [True, False])
+def test_all_workers_save_when_the_chief_does(tmp_path, is_chief):
+    """It is time by the chief's clock, or any worker has asked for it."""
+    asked = iter([False, True])
+    said = iter([0.0, 0.5, 0.0])  # the mean over workers of `is it time?`
+    run = Run(
+        tmp_path, steps=100, is_chief=is_chief, agree=lambda _: [next(said)],
+        asked=lambda: next(asked),
+    )  # fmt: skip
+    saved = []
+    for step in (1, 2, 3):
+        run.go(step)
+        saved.append(run.manager.latest_checkpoint)
+    assert [path and path.rpartition('-')[2] for path in saved] == ['1', '2', '3']

@@ -60,9 +60,7 @@ def operations(task) -> collections.Counter:
     with tf.Graph().as_default() as graph, pytest.MonkeyPatch.context() as patch:
         strategy = tf.distribute.TPUStrategy(NamedTPU())
         assert devices.is_tpu(strategy) and strategy.num_replicas_in_sync == CORES
-        for name in ('eval_clips', 'filled_batches'):
-            patch.setattr(trainer, name, lambda *_, **__: None)
-        patch.setattr(strategy, 'experimental_distribute_dataset', lambda batches: batches)
+        patch.setattr(strategy, 'distribute_datasets_from_function', lambda make: None)
         patch.setattr(orbit.StandardEvaluator, '__init__', lambda self, eval_dataset: None)
         traced = trainer.Trainer(task, '', strategy, RunSpec())
         traced.train_step(iter([batch_of(trained)]))
