@@ -12,7 +12,8 @@ from avmae_tf import console
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / 'docs/api'
-PACKAGES = ('avmae_tf', 'beam_jobs', 'components', 'pipeline')
+# But for what runs in the environment of the TPU's compiler, which has other packages.
+PACKAGES = ('avmae_tf', '!avmae_tf.tpu.ahead', 'beam_jobs', 'components', 'pipeline')
 
 
 def undocumented(module: pdoc.doc.Module) -> Iterator[str]:

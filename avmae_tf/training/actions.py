@@ -103,14 +103,17 @@ class Actions:
         self.actions = [kind(running) for kind in (*self.KINDS, *more)]
 
     def before_steps(self, step: int) -> int:
+        """The fewest steps that any of them allows."""
         return min(action.before_steps(int(step)) for action in self.actions)
 
     def after_steps(self, output: orbit.runner.Output) -> None:
+        """Orbit's train action."""
         step, scalars = self._seen(output)
         for action in self.actions:
             action.after_steps(step, scalars)
 
     def after_test(self, output: orbit.runner.Output) -> None:
+        """Orbit's eval action."""
         step, scalars = self._seen(output)
         for action in self.actions:
             action.after_test(step, scalars)

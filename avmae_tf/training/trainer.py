@@ -35,7 +35,8 @@ Kept = dict[str, tf.Tensor]
 class Trainer(orbit.StandardTrainer, orbit.StandardEvaluator):
     """One task on one strategy: the step of training and the step of testing."""
 
-    cut: Callable[[Callable], Callable] = staticmethod(lambda loop: loop)  # of Orbit, into pieces
+    cut: Callable[[Callable], Callable] = staticmethod(lambda loop: loop)
+    """Divides a loop of Orbit's into pieces, between which the host looks up."""
 
     def __init__(self, task: Task, folder: str, strategy: tf.distribute.Strategy, run: RunSpec):
         self.task = task

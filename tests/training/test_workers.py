@@ -18,18 +18,18 @@ from avmae_tf.training.saving import checkpoints_in
 from avmae_tf.training.tasks import PretrainTask
 
 pytestmark = pytest.mark.slow
-STEPS = 5
+LATEST = 5  # step of twelve after which a worker is killed, while the others go on
 
 
 @pytest.fixture(scope='module')
 def config(pretrain_config):
-    """One block of one modality, for five steps of eight clips."""
+    """One block of one modality, for twelve steps of eight clips."""
     return pretrain_config.replace(
         modalities=('audio',),
         encoder='shared',
         backbone=pretrain_config.backbone.replace(num_layers=1),
         decoder=pretrain_config.decoder.replace(num_layers=1),
-        schedule=pretrain_config.schedule.replace(epochs=0.85, warmup_epochs=0.2),
+        schedule=pretrain_config.schedule.replace(epochs=2, warmup_epochs=0.2),
     )
 
 
@@ -71,7 +71,7 @@ def wait_for_step(folder: Path, step: int) -> None:
 
 def kill_one(count, folder, command) -> None:
     """Starts all workers, and kills any of them after any step; the others end, and say so."""
-    step, victim = random.randrange(1, STEPS), random.randrange(count)
+    step, victim = random.randrange(1, LATEST + 1), random.randrange(count)
     workers = begin(count, folder, command)
     wait_for_step(folder, step)
     time.sleep(random.uniform(0.0, 0.1))
