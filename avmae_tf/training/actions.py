@@ -6,8 +6,8 @@ writers of those that are not the chief write nothing.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import orbit
 
@@ -106,17 +106,17 @@ class Actions:
         """The fewest steps that any of them allows."""
         return min(action.before_steps(int(step)) for action in self.actions)
 
-    def after_steps(self, output: orbit.runner.Output) -> None:
+    def after_steps(self, output: Mapping[str, Any]) -> None:
         """Orbit's train action."""
         step, scalars = self._seen(output)
         for action in self.actions:
             action.after_steps(step, scalars)
 
-    def after_test(self, output: orbit.runner.Output) -> None:
+    def after_test(self, output: Mapping[str, Any]) -> None:
         """Orbit's eval action."""
         step, scalars = self._seen(output)
         for action in self.actions:
             action.after_test(step, scalars)
 
-    def _seen(self, output: orbit.runner.Output) -> tuple[int, Scalars]:
+    def _seen(self, output: Mapping[str, Any]) -> tuple[int, Scalars]:
         return int(self.step.numpy()), {k: float(v) for k, v in output.items()}
