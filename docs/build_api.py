@@ -12,8 +12,7 @@ from avmae_tf import console
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / 'docs/api'
-# But for what runs in the environment of the TPU's compiler, which has other packages.
-PACKAGES = ('avmae_tf', '!avmae_tf.tpu.ahead', 'beam_jobs', 'components', 'pipeline')
+PACKAGES = ('avmae_tf', 'beam_jobs', 'components', 'pipeline')
 
 
 def undocumented(module: pdoc.doc.Module) -> Iterator[str]:

@@ -12,21 +12,7 @@ import os
 import re
 import resource
 import sys
-
-# Before JAX is imported: it is to look for no TPU, nor for Google's metadata server.
-os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ['TPU_SKIP_MDS_QUERY'] = '1'
-os.environ['TPU_WORKER_HOSTNAMES'] = 'localhost'
-os.environ['TPU_ACCELERATOR_TYPE'] = 'v5litepod-4'  # any: the topology decides
-os.environ['ALLOW_MULTIPLE_LIBTPU_LOAD'] = '1'  # several compilations at a time
-
-import jax  # noqa: F401
-import numpy as np
-from jax._src import compiler
-from jax._src.interpreters import mlir
-from jax._src.lib import _jax, xla_client
-from jax._src.lib.mlir import ir
-from jax.experimental import topologies
+from typing import Any
 
 from avmae_tf.tpu.pricing import price
 
@@ -34,10 +20,26 @@ GIB = 2**30
 _USED = re.compile(r'Used ([\d.]+)([KMG]) of [\d.]+[KMG] hbm')
 _UNITS = {'K': 2**-20, 'M': 2**-10, 'G': 1.0}
 _OPERATION = re.compile(r'= \S+ ([a-z][a-z\-]+)\(')
+_ENVIRONMENT = {  # of JAX, which is to look for no TPU, nor for Google's metadata server
+    'JAX_PLATFORMS': 'cpu',
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': 'v5litepod-4',  # any: the topology decides
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # several compilations at a time
+}
 
 
-def compile_module(path: str, topology: str) -> 'xla_client.LoadedExecutable':
+def compile_module(path: str, topology: str) -> Any:
     """An executable for the first core; it cannot be run here."""
+    os.environ.update(_ENVIRONMENT)  # before JAX is imported
+    import jax  # noqa: F401 - before what is inside of it
+    import numpy as np
+    from jax._src import compiler
+    from jax._src.interpreters import mlir
+    from jax._src.lib import _jax, xla_client
+    from jax._src.lib.mlir import ir
+    from jax.experimental import topologies
+
     with open(path, 'rb') as f:
         computation = xla_client.XlaComputation(f.read())
     with mlir.make_ir_context():
@@ -51,7 +53,7 @@ def compile_module(path: str, topology: str) -> 'xla_client.LoadedExecutable':
     )
 
 
-def describe(executable: 'xla_client.LoadedExecutable') -> dict:
+def describe(executable: Any) -> dict:
     """Memory, bytes moved and the price of an executable."""
     memory, cost = executable.get_compiled_memory_stats(), executable.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
@@ -78,6 +80,7 @@ def explain(message: str) -> dict:
 
 
 def main() -> None:
+    """Compiles what the arguments name."""
     try:
         found = describe(compile_module(*sys.argv[1:]))
     except Exception as error:
