@@ -17,7 +17,8 @@ from typing import Any
 from avmae_tf.tpu.pricing import price
 
 GIB = 2**30
-_USED = re.compile(r'Used ([\d.]+)([KMG]) of [\d.]+[KMG] hbm')
+# How much of too much memory: of a program as a whole, or of what it computes alone.
+_USED = re.compile(r'(?:Used |temporaries \()([\d.]+)([KMG])(?: of [\d.]+[KMG] hbm|\) exceeds)')
 _UNITS = {'K': 2**-20, 'M': 2**-10, 'G': 1.0}
 _OPERATION = re.compile(r'= \S+ ([a-z][a-z\-]+)\(')
 _ENVIRONMENT = {  # of JAX, which is to look for no TPU, nor for Google's metadata server
