@@ -59,9 +59,9 @@ def check_address(path: str) -> None:
 
 def gfile(path: str) -> Any:
     """`tf.io.gfile`, once it knows the file system of `path`; checks that there is one."""
+    check_address(path)  # before TensorFlow is imported for nothing
     import tensorflow as tf
 
-    check_address(path)
     know_addresses(path)
     return tf.io.gfile
 

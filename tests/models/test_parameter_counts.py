@@ -100,7 +100,7 @@ def test_options_add_only_what_they_say():
             decoder=decoder,
             video=VideoSpec(num_frames=4, size_px=96),
             audio=AudioSpec(seconds=1.0),
-            schedule=SCHEDULE,
+            schedule=SCHEDULE.replace(batch_size=2),
             **changes,
         )
         return count(build_avmae, settings)

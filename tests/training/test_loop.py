@@ -208,8 +208,10 @@ def test_a_killed_run_ends_as_an_undisturbed_one(records, dataset, small, tmp_pa
 
     with pytest.raises(Killed):
         start('killed', kill)
-    assert start('killed', lambda *_, **__: None) == ['pretrain: resumed from step 6 of 12']
-    assert start('undisturbed', lambda *_, **__: None) == []
+    device = 'pretrain: OneDeviceStrategy on CPU:0'
+    resumed = 'pretrain: resumed from step 6 of 12'
+    assert start('killed', lambda *_, **__: None) == [device, resumed]
+    assert start('undisturbed', lambda *_, **__: None) == [device]
     again, first = (
         tf.train.load_checkpoint(str(tmp_path / name / 'checkpoints'))
         for name in ('killed', 'undisturbed')
