@@ -223,8 +223,8 @@ class _Run:
         environment = {
             **os.environ,
             'PYTHONPATH': str(ROOT),
-            **self.engine.environment,
             **variables,
+            **self.engine.environment,
         }
         before = log.stat().st_size if log.exists() else 0
         with open(log, 'a') as f:

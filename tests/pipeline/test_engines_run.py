@@ -54,7 +54,12 @@ class Place:
     def __init__(self, folder: Path, bucket: CloudStorage, pretrain_config, finetune_config):
         self.folder, self.bucket = folder, bucket
         self.settings = settings_of(pretrain_config, finetune_config)
-        environment = {**bucket.environment, devices.CPU_DEVICES: '1', 'TF_CPP_MIN_LOG_LEVEL': '3'}
+        environment = {
+            **bucket.environment,
+            devices.CPU_DEVICES: '1',
+            devices.DEVICE: 'cpu',  # instead of the TPU that a step insists on
+            'TF_CPP_MIN_LOG_LEVEL': '3',
+        }
         self.engine = Engine(folder / 'engine', environment, read=self._read)
 
     def _read(self, uri: str) -> bytes:
