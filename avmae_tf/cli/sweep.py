@@ -71,7 +71,6 @@ def sweep(
 
     from avmae_tf.sweeps import mini, report, work
 
-    inputs = _inputs(given)
     if scale == 'mini':
         inputs |= mini.make_inputs(os.path.join(workdir, 'mini'), console.say)
     missing = {need for run in runs for need in run.inputs} - set(inputs)

@@ -160,6 +160,7 @@ def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
     num_samples, rate_hz = measured['num_samples'], measured['sample_rate_hz']
     sound, floats = parsed[WAVEFORM], parsed[WAVEFORM_FLOATS]
     num_bytes = tf.reduce_sum(tf.strings.length(sound))
+    span_us = _span_us(parsed)
     return checks.first_broken(
         checks.key_rule(serialized, parsed[FRAMES], FRAMES),
         checks.key_rule(serialized, (sound, floats), WAVEFORM, WAVEFORM_FLOATS),
@@ -172,10 +173,10 @@ def _fault(serialized: tf.Tensor, parsed: dict, measured: dict) -> tf.Tensor:
         *checks.rate_rules(rate_hz, SAMPLE_RATE),
         checks.length_rule(num_samples, rate_hz, WAVEFORM),
         (
-            (tf.size(parsed[END_US]) == 0) | (_span_us(parsed) >= 0),
+            (tf.size(parsed[END_US]) == 0) | (span_us >= 0),
             f'{END_US}: must not be before {START_US}, got ', tf.reduce_sum(parsed[END_US]),
             ' and ', tf.reduce_sum(parsed[START_US]),
         ),
-        checks.times_rule(num_samples, rate_hz, _span_us(parsed), SAMPLE_RATE),
+        checks.times_rule(num_samples, rate_hz, span_us, SAMPLE_RATE),
         checks.level_rule(floats, WAVEFORM_FLOATS),
     )  # fmt: skip

@@ -114,7 +114,7 @@ class AVMAE(keras.layers.Layer):
         return pool({m: self.encoder({m: x})[m] for m, x in tokens.items()})
 
     def patchify(self, inputs: dict[str, tf.Tensor]) -> Tokens:
-        """v: patches [B, N, P], what is embedded what is to be reconstructed, not yet scaled."""
+        """v: patches [B, N, P], embedded and, scaled, what is to be reconstructed."""
         return {m: patchify(inputs[m], self.config.inputs(m)) for m in self.config.modalities}
 
     def encode(self, patches: Tokens, masks: dict[str, Mask]) -> Tokens:
