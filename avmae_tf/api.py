@@ -170,7 +170,8 @@ def pretrain(
     devices.configure_cpu_devices()
     config = PretrainConfig.model_validate(resolve_recipe(recipe, PRETRAIN_RECIPES))
     training = runs.pretraining(records, config)
-    return training.run(workdir, RunSpec.model_validate(run), progress=progress, say=say)
+    folder, run = runs.RunFolder(workdir), RunSpec.model_validate(run)
+    return training.run(folder, run, progress=progress, say=say)
 
 
 def finetune(
@@ -206,7 +207,8 @@ def finetune(
     devices.configure_cpu_devices()
     config = FinetuneConfig.model_validate(resolve_recipe(recipe, FINETUNE_RECIPES))
     training = runs.finetuning(records, config, [start] if isinstance(start, str) else start)
-    return training.run(workdir, RunSpec.model_validate(run), progress=progress, say=say)
+    folder, run = runs.RunFolder(workdir), RunSpec.model_validate(run)
+    return training.run(folder, run, progress=progress, say=say)
 
 
 def export(model: str, out: str, *, name: str = 'avmae') -> str:

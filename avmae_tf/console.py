@@ -27,6 +27,9 @@ _UNSAFE = re.compile(
     '\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]'
 )
 
+# What TensorFlow tells its developers in a message.
+NOISE = re.compile(r'\{\{.*?\}\} ?| \[Op:\w+\]')
+
 Report = Callable[..., None]  # report(done, total, **figures)
 
 

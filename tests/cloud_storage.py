@@ -18,11 +18,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gcp_storage_emulator import server
 from gcp_storage_emulator.storage import Storage
 
 HOSTS = ('storage.googleapis.com', 'www.googleapis.com')
+TOKENS = '/token'
 TIMEOUT_SECONDS = 60
 
 
@@ -47,6 +48,17 @@ def write_certificate(path: Path):
     path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
 
 
+def write_account(path: Path, address: str):
+    """A service account, whose tokens are to be had at this address."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    account = {'type': 'service_account', 'client_email': 'anyone@bucket', 'token_uri': address}
+    path.write_text(json.dumps({**account, 'private_key': private.decode()}))
+
+
 _read_data = server._read_data
 server._read_data = lambda *arguments: _read_data(*arguments) or b''  # an empty body, not None
 
@@ -61,7 +73,18 @@ class _Handler(server.RequestHandler):
         with self.server.lock:
             server.Router(self).handle(self.command)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_any
+    def do_POST(self):
+        if self.path != TOKENS:
+            return self.do_any()
+        token = {'access_token': 'anyone', 'expires_in': 3600, 'token_type': 'Bearer'}
+        body = json.dumps(token).encode()
+        self.send_response(200)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_any
 
     def do_CONNECT(self):
         self.send_response_only(200)
@@ -117,6 +140,8 @@ class CloudStorage:
         self.server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server.tls.load_cert_chain(self.certificate)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.account = folder / 'account.json'
+        write_account(self.account, self.address + TOKENS)
 
     def __enter__(self):
         self.thread.start()
@@ -139,7 +164,9 @@ class CloudStorage:
             'no_proxy': 'localhost,127.0.0.1',  # gRPC within a process honours proxies too
             'CURL_CA_BUNDLE': str(self.certificate),
             'GOOGLE_AUTH_TOKEN_FOR_TESTING': 'anyone',  # TensorFlow's; else it asks the network
-            'STORAGE_EMULATOR_HOST': self.address,  # Beam's own client
+            # Of Beam's own client, which else takes half a minute to find out who it is.
+            'STORAGE_EMULATOR_HOST': self.address,
+            'GOOGLE_APPLICATION_CREDENTIALS': str(self.account),
             'NO_GCE_CHECK': 'true',
         }
 

@@ -1,5 +1,7 @@
 """S3 on this machine: a server of PyPI's that keeps its buckets in the memory of this process."""
 
+import threading
+
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
@@ -16,6 +18,14 @@ class S3:
 
     def __enter__(self):
         self.server.start()
+        # One request after the other: objects are listed, hashed and read without a lock.
+        app, lock = self.server._server.app, threading.Lock()
+
+        def one_by_one(*request):
+            with lock:
+                return [*app(*request)]
+
+        self.server._server.app = one_by_one
         s3_backends[DEFAULT_ACCOUNT_ID]['aws'].create_bucket(self.bucket, REGION)
         return self
 

@@ -100,9 +100,10 @@ def test_command_component_and_library_put_the_same_training_together(
 ):
     def note(self, folder, run, **callbacks):
         asked.append((self.records, self.task.config, self.start.fingerprint, run))
+        logs.append(folder.all_logs)
         return runs.Trained('', '', {})
 
-    asked, start = [], model('start', modalities=('audio',))
+    asked, logs, start = [], [], model('start', modalities=('audio',))
     config = short[1].replace(backbone=api.load_model(start).config.backbone)
     monkeypatch.setattr(runs.Training, 'run', note)
     monkeypatch.setattr('components.finetuner.component.export_saved_model', lambda *_: None)
@@ -114,6 +115,7 @@ def test_command_component_and_library_put_the_same_training_together(
     assert asked[0] == asked[1] == asked[2] and asked[0][1:] == (
         config, model_fingerprint(start), RunSpec(**RUN)
     )  # fmt: skip
+    assert logs == [f'{tmp_path}/logs', f'{tmp_path}/work/logs', f'{tmp_path}/run/logs']
 
 
 @pytest.mark.slow
@@ -122,7 +124,8 @@ def test_trainings_return_folders_and_scalars_and_say_where_they_start(trained):
     assert {'loss', 'mean_patch_loss'} <= set(first.scalars)
     assert {'loss', 'top1', 'top5'} <= set(second.scalars)
     assert api.load_model(second.model).config.fusion.kind == 'bottleneck'
-    assert said[0].startswith('warm start: took audio embedding, 1 audio blocks')
+    assert said[0] == 'finetune: OneDeviceStrategy on CPU:0'
+    assert said[1].startswith('warm start: took audio embedding, 1 audio blocks')
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import re
 import sys
 from dis import opmap
 
-from avmae_tf.console import Failed
+from avmae_tf.console import NOISE, Failed
 
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 PACKAGES = ('avmae_tf', 'beam_jobs', 'components', 'pipeline')
@@ -49,7 +49,6 @@ _CAUSE = re.compile(
 _LAST_ERROR = re.compile(r'^\s*(?P<kind>[A-Za-z_][\w.]*(?:Error|Exception)): (?P<text>.*)', re.M)
 _STEP = re.compile(r" \[while running '.*'\]")  # Beam's
 _RAISE = opmap['RAISE_VARARGS']
-_NOISE = re.compile(r'\{\{.*?\}\} ?| \[Op:\w+\]')  # TensorFlow's
 
 
 def explain(error: Exception) -> tuple[str, int]:
@@ -86,7 +85,7 @@ def _innermost(kind: str, text: str) -> tuple[str, str]:
         while told:  # 'RuntimeError: OSError: ...'
             kind, text = told['kind'].rpartition('.')[-1], text[told.start('text') :]
             told = _LAST_ERROR.match(text)
-    text = _STEP.sub('', _NOISE.sub('', text))
+    text = _STEP.sub('', NOISE.sub('', text))
     return kind, next((line.strip() for line in text.splitlines() if line.strip()), '')
 
 

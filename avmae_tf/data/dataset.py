@@ -25,7 +25,8 @@ from avmae_tf.config.heads import HEADS, LABEL, Classes
 from avmae_tf.config.migrations import DATASET_FILE
 from avmae_tf.storage import exists, gfile, read_settings, write_text
 
-REMEDY = 'delete it and run `avmae convert` again, with the same settings'
+CONVERT = 'run `avmae convert` again, with the same settings'
+REMEDY = f'delete it and {CONVERT}'
 DAMAGED = 'damaged shard'  # marks the error of a graph that `damage_named` puts into words
 STAT_THREADS = 32  # in a bucket each takes a round trip
 
@@ -112,7 +113,7 @@ def check_sizes(folder: str, dataset: Dataset, splits: Iterable[str]) -> None:
         damaged = [text for text in found if text]
     if damaged:
         more = f' ({len(damaged) - 1} more shards are damaged)' if len(damaged) > 1 else ''
-        raise ValueError(f'{damaged[0]}; {REMEDY}{more}')
+        raise ValueError(f'{damaged[0]}{more}')
 
 
 def _damage(path: str, shard: Shard) -> str | None:
@@ -120,9 +121,10 @@ def _damage(path: str, shard: Shard) -> str | None:
         length = gfile(path).stat(path).length
     except tf.errors.OpError as error:
         missing = isinstance(error, tf.errors.NotFoundError)
-        return f'{path}: {"no such shard" if missing else error.message}'
+        return f'{path}: ' + (f'no such shard; {CONVERT}' if missing else error.message)
     if length == 0 or shard.num_bytes not in (None, length):
-        return f'{path}: has {length} bytes, must have {shard.num_bytes or "some"} ({DATASET_FILE})'
+        wanted = f'{shard.num_bytes or "some"} ({DATASET_FILE})'
+        return f'{path}: has {length} bytes, must have {wanted}; {REMEDY}'
     return None
 
 
@@ -177,7 +179,7 @@ def damage_named() -> Iterator[None]:
             what = f'record {place} of {count}, counted from 0, is damaged or missing'
             raise ValueError(f'{path}: {what}; {REMEDY}') from None
         if match := re.search(r'(?:^|\}\} )([^{}]*); No such file', error.message):
-            raise ValueError(f'{match[1]}: no such shard; {REMEDY}') from None
+            raise ValueError(f'{match[1]}: no such shard; {CONVERT}') from None
         raise
 
 

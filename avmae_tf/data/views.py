@@ -111,7 +111,10 @@ def eval_views(
         if VIDEO in views:
             jpegs = chosen_jpegs(clip, config.video, starts[0], (i + 0.5) / num_views)
             for place in {1: (0.5,), 3: (0.0, 0.5, 1.0)}[num_crops]:
-                views[VIDEO].append(view_frames(jpegs, config.video, (0.5, place)))
+                # One after the other: of two functions in which a damaged JPEG fails, TensorFlow
+                # may report the one that it cancels for the other's sake.
+                with tf.control_dependencies(views[VIDEO][-1:]):
+                    views[VIDEO].append(view_frames(jpegs, config.video, (0.5, place)))
         if AUDIO in views:
             samples = chosen_samples(clip, config.audio, starts[1])
             views[AUDIO] += [log_mel(samples, config.audio)] * num_crops

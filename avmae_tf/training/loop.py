@@ -9,6 +9,7 @@ import orbit
 import tensorflow as tf
 from absl import logging
 
+from avmae_tf import console
 from avmae_tf.config import RunSpec, splits
 from avmae_tf.data.dataset import check_sizes, damage_named
 from avmae_tf.data.locks import held
@@ -211,7 +212,7 @@ def _lost_named(name: str) -> Iterator[None]:
     try:
         yield
     except _LOST as error:
-        what = str(error.message).strip().partition('\n')[0]
+        what = console.NOISE.sub('', str(error.message)).strip().partition('\n')[0]
         raise Interrupted(
             f'{name}: a worker or a connection is lost ({what}); the last checkpoint is kept, '
             'start all workers again to go on'

@@ -36,19 +36,18 @@ class Training:
 
     def run(
         self,
-        folder: str,
+        there: RunFolder,
         run: RunSpec,
         *,
         progress: Progress,
         say: Callable[[str], None],
     ) -> Trained:
-        """Trains in `folder`, or goes on there; a run that is finished returns at once.
+        """Trains in the folder, or goes on there; a run that is finished returns at once.
 
         Raises:
             Diverged: a loss or a weight is not finite.
             ValueError: the folder is another run's, or records or all checkpoints are damaged.
         """
-        there = RunFolder(folder)
         scalars = loop.train(
             self.task,
             self.records,
@@ -64,7 +63,7 @@ class Training:
     def run_below(self, work_dir: str, run: RunSpec, **callbacks: Any) -> Trained:
         """Trains in the folder below `work_dir` that is this training's alone."""
         there = run_folder(work_dir, self.task.config, self.task.dataset, self._initial)
-        return self.run(there.path, run, **callbacks)
+        return self.run(there, run, **callbacks)
 
 
 def pretraining(records: str, config: PretrainConfig) -> Training:

@@ -12,9 +12,10 @@ from avmae_tf.data.dataset import check_records, load_dataset
 from avmae_tf.training.publish import is_complete
 from beam_jobs.runners import local_options
 from components.evaluation.staging import beam_reaches, readable, writable
+from components.on_beam import OnBeam
 
 
-class Executor(executor.Executor):
+class Executor(OnBeam, executor.Executor):
     """TFX's executor, after a look at every shard; an empty baseline is none.
 
     What is in a bucket that Beam does not reach is measured by threads of this process, on copies.

@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_component_specs
 
 from avmae_tf import console
@@ -18,12 +17,13 @@ from beam_jobs.jobs import JobDescription, describe_job, done, folders_of
 from beam_jobs.manifests import Manifest, read_manifest
 from beam_jobs.shards import Planned, plan_job
 from beam_jobs.summary import Summary
+from components.on_beam import OnBeam
 
 MANIFEST, MEDIA, LIMITS = 'manifest', 'media', 'limits'
 WORK_DIR, NUM_SHARDS = 'work_dir', 'num_shards'
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(OnBeam):
     """Converts in a stable folder, so that a killed run goes on, then moves the result.
 
     Records of the same clips and settings that an earlier run left are taken over, whatever version

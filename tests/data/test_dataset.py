@@ -137,7 +137,7 @@ def test_a_shard_with_too_many_records_is_named_where_no_size_tells(records, dat
 @pytest.mark.parametrize(
     ('size', 'message'),
     [
-        (None, 'no such shard; delete it'),
+        (None, 'no such shard; run `avmae convert` again'),
         (0, 'has 0 bytes, must have'),
         (5000, 'has 5000 bytes, must have'),
         (500_000, 'has 500000 bytes, must have'),  # more records than there should be
@@ -165,5 +165,5 @@ def test_a_shard_that_goes_while_it_is_read_is_named(records, dataset, tmp_path,
     batches = eval_batches(str(folder), dataset, finetune_config, batch_size=8, num_views=1)
     gone = folder / dataset.shards('eval')[-1].path
     gone.unlink()
-    with pytest.raises(ValueError, match=f'{gone}: no such shard'), damage_named():
+    with pytest.raises(ValueError, match=f'{gone}: no such shard; run'), damage_named():
         list(batches)

@@ -1,8 +1,8 @@
 """An engine on this machine: runs what was compiled for Kubeflow or Vertex AI, task by task.
 
-Every container's command is run as it is written, in a process of its own, with what the engine
-puts into it. As Kubeflow it has no drivers, numbers for names of artifacts, and refuses all but
-containers; as Vertex AI it takes CustomJobs. It caches and tries again as they do.
+Every container's command is run as it is written, in a process of its own (`forks`), with what the
+engine puts into it. As Kubeflow it has no drivers, numbers for names of artifacts, and refuses all
+but containers; as Vertex AI it takes CustomJobs. It caches and tries again as they do.
 """
 
 import dataclasses
@@ -11,19 +11,17 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from forks import Forks
 from google.cloud.aiplatform_v1.types import CustomJob
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-ROOT = Path(__file__).parent.parent.parent
 PROJECT, LOCATION = 'project', 'europe-west4'
 LAUNCHER = 'google_cloud_pipeline_components.container.v1.custom_job.launcher'
 POLL_SECONDS = 0.05
@@ -61,7 +59,7 @@ class Engine:
 
     Args:
         folder: Of this machine.
-        environment: Of every container.
+        forks: Start the containers.
         read: Reads what is at an address that a task was given.
 
     Attributes:
@@ -72,10 +70,10 @@ class Engine:
     def __init__(
         self,
         folder: Path,
-        environment: Mapping[str, str],
+        forks: Forks,
         read: Callable[[str], bytes],
     ):
-        self.folder, self.environment, self.read = folder, environment, read
+        self.folder, self.forks, self.read = folder, forks, read
         self.kill: dict[str, Callable[[str], Any]] = {}
         self.path = folder / 'engine.json'
         self.state: dict[str, Any] = {'artifacts': 0, 'cache': {}, 'runs': 0}
@@ -217,30 +215,17 @@ class _Run:
         words = [self._placeholders(word).replace('{{$}}', text) for word in words]
         if LAUNCHER in words:
             words, variables = self._custom_job(words, text)
-        assert words[0] == 'python'
         log = self.engine.folder / 'logs' / f'{self.id}-{name}.log'
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {
-            **os.environ,
-            'PYTHONPATH': str(ROOT),
-            **variables,
-            **self.engine.environment,
-        }
         before = log.stat().st_size if log.exists() else 0
-        with open(log, 'a') as f:
-            process = subprocess.Popen(
-                [sys.executable, *words[1:]],
-                stdout=f, stderr=f, cwd=self.engine.folder, env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-            kill = self.engine.kill.get(name)
-            while process.poll() is None:
-                if kill and kill(log.read_text(errors='replace')[before:]):
-                    os.killpg(process.pid, signal.SIGKILL)
-                    del self.engine.kill[name]
-                    kill = None
-                time.sleep(POLL_SECONDS)
-        return process.returncode, log
+        process = self.engine.forks.start(words, variables, log, self.engine.folder)
+        kill = self.engine.kill.get(name)
+        while (code := self.engine.forks.code(POLL_SECONDS)) is None:
+            if kill and kill(log.read_text(errors='replace')[before:]):
+                os.killpg(process, signal.SIGKILL)
+                del self.engine.kill[name]
+                kill = None
+        return code, log
 
     @staticmethod
     def _custom_job(words: list[str], text: str) -> tuple[list[str], dict[str, str]]:

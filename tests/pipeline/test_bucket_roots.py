@@ -89,7 +89,8 @@ def test_a_root_in_a_bucket_is_worked_in_to_a_pushed_version_through_a_kill_in_t
         last.callback(process.kill)
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not any(map(CHECKPOINT.fullmatch, bucket.objects('root/work/'))):
-            assert process.poll() is None, process.communicate()
+            if process.poll() is not None:
+                pytest.fail(f'ended with {process.returncode}: {process.communicate()[1]}')
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert not bucket.objects('root/serving/')

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cloud_storage import CloudStorage
 from engine import Engine, Task
+from forks import Forks
 
 from avmae_tf.config import Early
 from avmae_tf.data import synthetic
@@ -51,16 +52,9 @@ def config_of(settings: dict, **changes):
 class Place:
     """A pipeline on an engine, with its root in a bucket."""
 
-    def __init__(self, folder: Path, bucket: CloudStorage, pretrain_config, finetune_config):
-        self.folder, self.bucket = folder, bucket
-        self.settings = settings_of(pretrain_config, finetune_config)
-        environment = {
-            **bucket.environment,
-            devices.CPU_DEVICES: '1',
-            devices.DEVICE: 'cpu',  # instead of the TPU that a step insists on
-            'TF_CPP_MIN_LOG_LEVEL': '3',
-        }
-        self.engine = Engine(folder / 'engine', environment, read=self._read)
+    def __init__(self, folder: Path, bucket: CloudStorage, forks: Forks, settings: dict):
+        self.folder, self.bucket, self.settings = folder, bucket, settings
+        self.engine = Engine(folder / 'engine', forks, read=self._read)
 
     def _read(self, uri: str) -> bytes:
         return self.bucket.read(uri.removeprefix(self.bucket.path('')))
@@ -128,8 +122,16 @@ def videos(tmp_path_factory) -> Path:
 @pytest.fixture
 def place(tmp_path, pretrain_config, finetune_config):
     (tmp_path / 'storage').mkdir()
-    with CloudStorage(tmp_path / 'storage', 'bucket') as bucket:
-        yield Place(tmp_path, bucket, pretrain_config, finetune_config)
+    environment = {
+        devices.CPU_DEVICES: '1',
+        devices.DEVICE: 'cpu',  # instead of the TPU that a step insists on
+        'TF_CPP_MIN_LOG_LEVEL': '3',
+    }
+    with (
+        CloudStorage(tmp_path / 'storage', 'bucket') as bucket,
+        Forks({**bucket.environment, **environment}) as forks,
+    ):
+        yield Place(tmp_path, bucket, forks, settings_of(pretrain_config, finetune_config))
 
 
 @pytest.fixture(scope='module')

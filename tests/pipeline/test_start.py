@@ -116,9 +116,11 @@ def test_a_pipeline_starts_from_scratch_or_a_model_and_notices_another(
 
     def trained(finished) -> str:
         """Folder of the model that the Finetuner has exported."""
+        work = tmp_path / 'root/work'
         logs = finished.node('Finetuner').outputs['Model'].custom_properties['logs'].string_value
-        states = {p.parent: p.read_text() for p in (tmp_path / 'root/work').glob('*/run.json')}
-        (run,) = (run for run, state in states.items() if os.path.basename(logs) in state)
+        assert os.path.dirname(logs) == str(work / 'logs')  # of all runs, for TensorBoard
+        names = {p.parent: json.loads(p.read_text())['name'] for p in work.glob('*/run.json')}
+        (run,) = (run for run, name in names.items() if name == os.path.basename(logs))
         return str(run / 'model')
 
     scratch = run('scratch')

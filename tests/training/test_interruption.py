@@ -112,7 +112,9 @@ def test_a_run_is_ended_in_a_test_too_and_announced_maintenance_is_a_checkpoint(
 @pytest.mark.slow
 def test_a_lost_worker_is_one_line_and_an_exit_code(task, records, tmp_path, one_device):
     def lose(*_, **__):
-        raise tf.errors.UnavailableError(None, None, 'worker 1 is unreachable\nmore')
+        raise tf.errors.UnavailableError(
+            None, None, '{{function_node f}} worker 1 is unreachable\nmore'
+        )
 
     with pytest.raises(Interrupted) as lost:
         loop.train(task, records, RunFolder(str(tmp_path)), run=RUN, progress=lose)
