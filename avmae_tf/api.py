@@ -170,8 +170,7 @@ def pretrain(
     devices.configure_cpu_devices()
     config = PretrainConfig.model_validate(resolve_recipe(recipe, PRETRAIN_RECIPES))
     training = runs.pretraining(records, config)
-    folder, run = runs.RunFolder(workdir), RunSpec.model_validate(run)
-    return training.run(folder, run, progress=progress, say=say)
+    return training.run(workdir, RunSpec.model_validate(run), progress=progress, say=say)
 
 
 def finetune(
@@ -207,8 +206,7 @@ def finetune(
     devices.configure_cpu_devices()
     config = FinetuneConfig.model_validate(resolve_recipe(recipe, FINETUNE_RECIPES))
     training = runs.finetuning(records, config, [start] if isinstance(start, str) else start)
-    folder, run = runs.RunFolder(workdir), RunSpec.model_validate(run)
-    return training.run(folder, run, progress=progress, say=say)
+    return training.run(workdir, RunSpec.model_validate(run), progress=progress, say=say)
 
 
 def export(model: str, out: str, *, name: str = 'avmae') -> str:

@@ -36,18 +36,22 @@ class Training:
 
     def run(
         self,
-        there: RunFolder,
+        folder: str,
         run: RunSpec,
         *,
+        all_logs: str = '',
         progress: Progress,
         say: Callable[[str], None],
     ) -> Trained:
-        """Trains in the folder, or goes on there; a run that is finished returns at once.
+        """Trains in `folder`, or goes on there; a run that is finished returns at once.
+
+        TensorBoard's logs are in a folder of their own below `all_logs`, or `folder`/logs.
 
         Raises:
             Diverged: a loss or a weight is not finite.
             ValueError: the folder is another run's, or records or all checkpoints are damaged.
         """
+        there = RunFolder(folder, all_logs)
         scalars = loop.train(
             self.task,
             self.records,
@@ -63,7 +67,7 @@ class Training:
     def run_below(self, work_dir: str, run: RunSpec, **callbacks: Any) -> Trained:
         """Trains in the folder below `work_dir` that is this training's alone."""
         there = run_folder(work_dir, self.task.config, self.task.dataset, self._initial)
-        return self.run(there, run, **callbacks)
+        return self.run(there.path, run, all_logs=there.all_logs, **callbacks)
 
 
 def pretraining(records: str, config: PretrainConfig) -> Training:
