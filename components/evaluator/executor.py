@@ -10,15 +10,14 @@ from tfx.utils import json_utils, path_utils
 
 from avmae_tf.data.dataset import check_records, load_dataset
 from avmae_tf.training.publish import is_complete
-from beam_jobs.runners import local_options
 from components.evaluation.staging import beam_reaches, readable, writable
-from components.on_beam import OnBeam
+from components.on_beam import EVERY_CORE, OnBeam, with_one_worker
 
 
 class Executor(OnBeam, executor.Executor):
     """TFX's executor, after a look at every shard; an empty baseline is none.
 
-    What is in a bucket that Beam does not reach is measured by threads of this process, on copies.
+    What is in a bucket that Beam does not reach is measured by this process, on copies.
     """
 
     def Do(
@@ -47,8 +46,8 @@ class Executor(OnBeam, executor.Executor):
         evaluation = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.EVALUATION_KEY]
         )
-        if not beam_reaches(examples.uri):
-            self._beam_pipeline_args = local_options()
+        args = self._beam_pipeline_args if beam_reaches(examples.uri) else EVERY_CORE
+        self._beam_pipeline_args = with_one_worker(args)
         parts = [f'Split-{split}' for split in splits]
         with readable(examples.uri, parts) as records, writable(evaluation.uri) as report:
             inputs = {
