@@ -8,11 +8,10 @@ import tensorflow as tf
 from avmae_tf.config import SAMPLE_RATE_HZ, splits
 from avmae_tf.config.heads import Classes
 from avmae_tf.data.dataset import records_at
-from avmae_tf.data.records import parse_record
 from avmae_tf.training.actions import Scalars
 from avmae_tf.training.answers import Answers, average_precisions, confusions
 from avmae_tf.training.monitoring import charts
-from avmae_tf.training.monitoring.clips import sheet
+from avmae_tf.training.monitoring.clips import read_clip, sheet
 from avmae_tf.training.monitoring.occasional import Occasional
 
 GROUP = 'classification'  # one for all, since TensorBoard opens only the first two
@@ -65,7 +64,7 @@ class Classification(Occasional):
             for rank, i in enumerate(worst, start=1)
         ]
         tf.summary.image(f'{GROUP}/most_wrong', charts.pixels(sheet(records, titles)), step=step)
-        sound = [parse_record(tf.constant(record))['waveform'].numpy() for record in records]
+        sound = [read_clip(record)['waveform'].numpy() for record in records]
         length = max(1, *map(len, sound))
         padded = np.stack([np.pad(x, (0, length - len(x))) for x in sound])
         tf.summary.audio(

@@ -16,6 +16,13 @@ WIDTH_INCHES, ROW_INCHES = 13.0, 1.75
 FILM_PART = 0.64  # of the width of a row
 LOUDEST = 3.0  # log-mel that is drawn brightest
 
+# Traced once, not for each clip.
+read_clip = tf.function(
+    lambda record: parse_record(record),
+    input_signature=[tf.TensorSpec([], tf.string)],
+    autograph=False,
+)
+
 
 def film(jpegs: list[bytes]) -> np.ndarray:
     """Frames side by side from the first JPEG to the last, uint8 [height, width, 3]."""
@@ -69,7 +76,7 @@ def sheet(records: list[bytes], titles: list[str]) -> Figure:
         len(records), 2, squeeze=False, width_ratios=(FILM_PART, 1 - FILM_PART)
     )  # fmt: skip
     for record, title, (left, right) in zip(records, titles, axes, strict=True):
-        clip = parse_record(tf.constant(record))
+        clip = read_clip(record)
         jpegs, waveform = list(clip['frames'].numpy()), clip['waveform']
         filmed = len(jpegs) / float(clip['frames_per_second']) if jpegs else 0.0
         seconds = max(filmed, waveform.shape[0] / SAMPLE_RATE_HZ, 0.01)

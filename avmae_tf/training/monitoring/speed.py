@@ -15,7 +15,7 @@ from avmae_tf.training.tasks import Task
 
 GIB = 2**30
 _STATM = Path('/proc/self/statm')  # pages of this process; its second number are those in memory
-_SIDES = {'CPU': 2048, 'GPU': 8192}  # of the matrices whose product is timed, by kind of device
+_SIDES = {'CPU': 1024, 'GPU': 8192}  # of the matrices whose product is timed, by kind of device
 _REPEATS = 5
 
 
