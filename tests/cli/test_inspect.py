@@ -127,13 +127,13 @@ def test_options_reach_the_model():
 def test_a_model_is_described_without_its_memory():
     code = (
         'from avmae_tf.cli.inspect import inspect\n'
-        "inspect(['--model', 'large', '--encoder', 'separate', '--json'], standalone_mode=False)\n"
+        "inspect(['--model', 'large', '--encoder', 'shared', '--json'], standalone_mode=False)\n"
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     printed, _, peak_kib = done.stdout.strip().rpartition('\n')
     parameters = json.loads(printed)['parameters']
-    assert parameters / 1e6 == pytest.approx(621.04, abs=0.006)
+    assert parameters / 1e6 == pytest.approx(318.73, abs=0.006)
     assert int(peak_kib) * 1024 < 4 * parameters
 
 

@@ -8,6 +8,7 @@ from avmae_tf.config import (
     BACKBONES,
     DECODER_WIDTHS,
     AudioSpec,
+    BackboneSpec,
     Bottleneck,
     DecoderSpec,
     FinetuneConfig,
@@ -96,7 +97,7 @@ def test_options_add_only_what_they_say():
     def number(**changes):
         decoder = DecoderSpec.for_backbone('tiny')
         settings = PretrainConfig(
-            backbone='tiny',
+            backbone=BackboneSpec(width=192, num_layers=4, num_heads=3, mlp_width=768),
             decoder=decoder,
             video=VideoSpec(num_frames=4, size_px=96),
             audio=AudioSpec(seconds=1.0),

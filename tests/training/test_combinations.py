@@ -86,6 +86,7 @@ def test_a_compiled_step(combination, process):
     process.apply(take_a_step, [settings(*combination), replicas])
 
 
+@pytest.mark.slow
 def test_a_compiled_step_in_parts_with_rematerialised_blocks_in_bfloat16():
     config = settings('mid', 'shared', 'mixture')
     take_a_step(config.replace(rematerialise=True, precision='mixed_bfloat16'), 2, microbatches=2)
