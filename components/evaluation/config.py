@@ -8,6 +8,7 @@ import pydantic
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis import constants
 
 from avmae_tf.config import Spec
 from avmae_tf.config.heads import EVENT, HEADS, LABEL, NOUN, VERB
@@ -81,7 +82,12 @@ def eval_config(
         specs = [tfma.MetricsSpec(output_names=[o], metrics=m) for o, m in by_output.items()]
         specs.append(tfma.MetricsSpec(metrics=of_all))
     return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name='serving_default', **keys)],
+        # Of a type: else TFMA loads the model once more, to see whether it is one of Keras.
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name='serving_default', model_type=constants.TF_GENERIC, **keys
+            )
+        ],
         slicing_specs=[tfma.SlicingSpec()],
         metrics_specs=specs,
     )
