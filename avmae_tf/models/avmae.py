@@ -10,7 +10,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import MODALITIES, Objective, PretrainConfig
-from avmae_tf.models.blocks import fold_in
+from avmae_tf.models.dense import Dense
+from avmae_tf.models.draws import fold_in
 from avmae_tf.models.fusion import Tokens, build_fusion
 from avmae_tf.models.masking import Mask, gather_tokens, sample_mask
 from avmae_tf.models.patches import PatchEmbedding, patchify, sinusoid, standardise, to_values
@@ -52,7 +53,7 @@ class AVMAE(keras.layers.Layer):
         blocks = {'rematerialise': config.rematerialise}
         self.encoder = build_fusion(config.encoder, backbone, grids, name='encoder', **blocks)
         self.decoder_projections = {
-            m: keras.layers.Dense(decoder.width, name=f'{m}_decoder_projection') for m in grids
+            m: Dense(decoder.width, name=f'{m}_decoder_projection') for m in grids
         }
         self.mask_tokens = {
             m: self.add_weight(name=f'{m}_mask_token', shape=[decoder.width], initializer='zeros')
@@ -63,9 +64,7 @@ class AVMAE(keras.layers.Layer):
             decoder.fusion, decoder.backbone, grids, name='decoder', **blocks
         )
         self.predictions = {
-            m: keras.layers.Dense(
-                grids[m].patch_values, kernel_initializer='zeros', name=f'{m}_prediction'
-            )
+            m: Dense(grids[m].patch_values, kernel_initializer='zeros', name=f'{m}_prediction')
             for m in grids
         }
 

@@ -12,7 +12,8 @@ import tf_keras as keras
 
 from avmae_tf.config import BackboneSpec
 from avmae_tf.models.attention import attend
-from avmae_tf.models.draws import Seed, fold_in, uniform
+from avmae_tf.models.dense import Dense, product, product_gradients
+from avmae_tf.models.depth import dropped, kept_branches, nth
 from avmae_tf.models.recompute import after, in_xla, keep
 from avmae_tf.models.repeat import repeated
 
@@ -75,13 +76,10 @@ def gelu_then_matmul(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callab
     def gradient(y_gradient):
         (hidden,) = after(y_gradient, x)
         gate, slope = _gate(hidden)
-        rows = [-1, y_gradient.shape[-1]]
-        activation = tf.reshape(hidden * gate, [-1, kernel.shape[0]])
-        kernel_gradient = tf.matmul(activation, tf.reshape(y_gradient, rows), transpose_a=True)
-        upstream = tf.tensordot(y_gradient, kernel, [[-1], [1]])
+        upstream, kernel_gradient = product_gradients(hidden * gate, kernel, y_gradient)
         return upstream * gate * (1 + hidden * slope), kernel_gradient
 
-    return tf.tensordot(x * _gate(x)[0], kernel, 1), gradient
+    return product(x * _gate(x)[0], kernel), gradient
 
 
 class QueryKeyValueInitializer(keras.initializers.Initializer):
@@ -102,12 +100,12 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, shape: tf.TensorShape) -> None:
         width = shape[-1]
-        self.query_key_value = keras.layers.Dense(
+        self.query_key_value = Dense(
             3 * width,
             kernel_initializer=QueryKeyValueInitializer(),
             name='query_key_value',
         )
-        self.out = keras.layers.Dense(width, name='out')
+        self.out = Dense(width, name='out')
         for layer in (self.query_key_value, self.out):
             layer.build(shape)
         super().build(shape)
@@ -115,17 +113,31 @@ class SelfAttention(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         batch, num_tokens, width = x.shape
         heads, head_width = self.num_heads, width // self.num_heads
-        qkv = tf.reshape(keep(self.query_key_value(x)), [-1, num_tokens, 3, heads, head_width])
         groups = None if batch is None else batch * heads
         q, k, v = (
             tf.ensure_shape(
                 tf.reshape(part, [-1, num_tokens, head_width]), [groups, num_tokens, head_width]
             )
-            for part in tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
+            for part in tf.unstack(self._by_head(x))
         )
         y = tf.reshape(attend(q * head_width**-0.5, k, v), [-1, heads, num_tokens, head_width])
-        y = tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [-1, num_tokens, width])
-        return self.out(y)
+        if in_xla():
+            kernel, bias = (tf.cast(w, y.dtype) for w in (self.out.kernel, self.out.bias))
+            kernel = tf.reshape(kernel, [heads, head_width, width])
+            return tf.einsum('bhnk,hkd->bnd', y, kernel) + bias
+        return self.out(tf.reshape(tf.transpose(y, [0, 2, 1, 3]), [-1, num_tokens, width]))
+
+    def _by_head(self, x: tf.Tensor) -> tf.Tensor:
+        """Queries, keys and values [3, B, H, N, K]; for XLA straight from the matrix product."""
+        layer, (num_tokens, width) = self.query_key_value, x.shape[1:]
+        shape = [3, self.num_heads, width // self.num_heads]
+        if in_xla():
+            kernel, bias = (tf.cast(w, x.dtype) for w in (layer.kernel, layer.bias))
+            bias = tf.reshape(bias, [3, 1, self.num_heads, 1, shape[-1]])
+            product = tf.einsum('bnd,dthk->tbhnk', x, tf.reshape(kernel, [width, *shape]))
+            return keep(product + bias)
+        qkv = tf.reshape(keep(layer(x)), [-1, num_tokens, *shape])
+        return tf.transpose(qkv, [2, 0, 3, 1, 4])
 
 
 class MLP(keras.layers.Layer):
@@ -138,7 +150,7 @@ class MLP(keras.layers.Layer):
     def build(self, shape: tf.TensorShape) -> None:
         def dense(width, name):
             bias = keras.initializers.RandomNormal(stddev=1e-6)
-            return keras.layers.Dense(width, bias_initializer=bias, name=name)
+            return Dense(width, bias_initializer=bias, name=name)
 
         self.hidden = dense(self.hidden_width, 'hidden')
         self.out = dense(shape[-1], 'out')
@@ -149,14 +161,6 @@ class MLP(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         kernel, bias = (tf.cast(w, x.dtype) for w in (self.out.kernel, self.out.bias))
         return gelu_then_matmul(keep(self.hidden(x)), kernel) + bias
-
-
-def drop_branch(branch: tf.Tensor, rate: float | tf.Tensor, seed: Seed) -> tf.Tensor:
-    """Stochastic depth [43]: per clip, the kept branch is not rescaled."""
-    if seed is None or (not tf.is_tensor(rate) and not rate):
-        return branch
-    noise = uniform(seed, [branch.shape[0] or tf.shape(branch)[0], 1, 1])
-    return branch * tf.cast(noise >= rate, branch.dtype)
 
 
 class Block(keras.layers.Layer):
@@ -189,17 +193,15 @@ class Block(keras.layers.Layer):
             layer.build(shape)  # now: none may be made while a block is computed again
         super().build(shape)
 
-    def call(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """[B, N, D] to [B, N, D]; a `seed` [2] means training, and draws what is dropped."""
+    def call(self, x: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
+        """[B, N, D] to [B, N, D]; `kept` [2, B, 1, 1] are the branches that are not dropped."""
         if self.rematerialise and not in_xla():  # there `repeated` does it
-            return tf.recompute_grad(lambda y: self._forward(y, seed))(x)
-        return self._forward(x, seed)
+            return tf.recompute_grad(lambda y: self._forward(y, kept))(x)
+        return self._forward(x, kept)
 
-    def _forward(self, x: tf.Tensor, seed: tf.Tensor | None):
-        seed = fold_in(seed, self.index)
-        attended = self.attention(self.attention_norm(x))
-        x = keep(x + drop_branch(attended, self.drop_rate, fold_in(seed, 0)))
-        return x + drop_branch(self.mlp(self.mlp_norm(x)), self.drop_rate, fold_in(seed, 1))
+    def _forward(self, x: tf.Tensor, kept: tf.Tensor | None):
+        x = keep(x + dropped(self.attention(self.attention_norm(x)), nth(kept, 0)))
+        return x + dropped(self.mlp(self.mlp_norm(x)), nth(kept, 1))
 
 
 class Stack(keras.layers.Layer):
@@ -212,8 +214,9 @@ class Stack(keras.layers.Layer):
         self.norm = LayerNorm(name='norm')
 
     def call(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        def step(state, block):
-            return [block(state[0], seed=seed)]
+        def step(state, kept, block):
+            return [block(state[0], kept=nth(kept, 0))]
 
-        (x,) = repeated(step, [[block] for block in self.blocks], [x])
+        rows = [[block] for block in self.blocks]
+        (x,) = repeated(step, rows, [x], kept_branches(rows, [seed], x))
         return self.norm(x) if self.final_norm else x

@@ -23,7 +23,7 @@ def precision(policy: str) -> Iterator[None]:
 
 
 def blank_inputs(config: TrainingConfig, batch: int) -> dict[str, tf.Tensor]:
-    """Zeros [batch, *input_shape] by modality, to create the variables of a model with."""
+    """Zeros [batch, *input_shape] by modality: of no clips, variables are created for nothing."""
     return {m: tf.zeros([batch, *config.inputs(m).input_shape]) for m in config.modalities}
 
 
@@ -31,8 +31,8 @@ def build_avmae(config: PretrainConfig) -> AVMAE:
     """An autoencoder; its variables do not depend on the objective."""
     with precision(config.precision):
         model = AVMAE(config, name='avmae')
-        masks = model.sample_masks(tf.zeros([2], tf.int32), batch=1)
-        patches = model.patchify(blank_inputs(config, 1))
+        masks = model.sample_masks(tf.zeros([2], tf.int32), batch=0)
+        patches = model.patchify(blank_inputs(config, 0))
         encoded = model.encode(patches, masks)
         model.reconstruct(JointReconstruction(), 1.0, patches, encoded, masks)
     return model
@@ -42,5 +42,5 @@ def build_classifier(config: FinetuneConfig, heads: dict[str, int]) -> Classifie
     """A classifier; `heads` gives the number of classes of each."""
     with precision(config.precision):
         model = Classifier(config, heads, name='classifier')
-        model(blank_inputs(config, 1))
+        model(blank_inputs(config, 0))
     return model

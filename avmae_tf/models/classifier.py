@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import FinetuneConfig, PatchGrid
+from avmae_tf.models.dense import Dense
 from avmae_tf.models.fusion import build_fusion
 from avmae_tf.models.loops import mapped
 from avmae_tf.models.patches import PatchEmbedding, patchify
@@ -57,7 +58,7 @@ class Classifier(keras.layers.Layer):
             name='encoder',
         )
         self.pooling = {m: pooling_weights(grids[m], config.segments) for m in grids}
-        self.head = keras.layers.Dense(sum(heads.values()), kernel_initializer='zeros', name='head')
+        self.head = Dense(sum(heads.values()), kernel_initializer='zeros', name='head')
 
     @property
     def logits_shape(self) -> list[int]:

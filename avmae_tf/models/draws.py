@@ -27,10 +27,15 @@ Seed = tf.Tensor | Draws | None  # None stands for inference
 def fold_in(seed: Seed, number: int | tf.Tensor) -> Seed:
     """Another seed for each `number`; None stays None."""
     if isinstance(seed, Draws):
-        return seed._replace(seed=fold_in(seed.seed, number))
+        return with_seed(seed, fold_in(seed.seed, number))
     if seed is None:
         return None
     return tf.random.experimental.stateless_fold_in(seed, number, alg=RANDOM_ALGORITHM)
+
+
+def with_seed(seed: tf.Tensor | Draws, other: tf.Tensor) -> tf.Tensor | Draws:
+    """`other` [2] in the place of the seed of the batch."""
+    return seed._replace(seed=other) if isinstance(seed, Draws) else other
 
 
 def of_batch(seed: Seed) -> tf.Tensor | None:

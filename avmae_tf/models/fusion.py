@@ -15,7 +15,8 @@ import tf_keras as keras
 
 from avmae_tf import config
 from avmae_tf.config import MODALITIES, BackboneSpec
-from avmae_tf.models.blocks import Block, Stack, fold_in
+from avmae_tf.models.blocks import Block, Stack
+from avmae_tf.models.draws import fold_in
 from avmae_tf.models.mbt import BottleneckFusion
 
 Tokens = dict[str, tf.Tensor]

@@ -9,7 +9,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import MODALITIES, Bottleneck
-from avmae_tf.models.blocks import Block, LayerNorm, fold_in
+from avmae_tf.models.blocks import Block, LayerNorm
+from avmae_tf.models.depth import kept_branches, nth
+from avmae_tf.models.draws import fold_in
 from avmae_tf.models.repeat import repeated
 
 
@@ -55,32 +57,30 @@ class BottleneckFusion(keras.layers.Layer):
     ) -> dict[str, tf.Tensor]:
         """Mapping of modality to [B, N, D], to the same shapes."""
         present = [m for m in MODALITIES if m in tokens]
-        seeds = {m: fold_in(seed, MODALITIES.index(m)) for m in present}
+        seeds = [fold_in(seed, MODALITIES.index(m)) for m in present]
         first = self.spec.fusion_layer if self.bottleneck is not None else None
         rows = list(zip(*(self.streams[m] for m in present), strict=True))
+        kept = kept_branches(rows, seeds, tokens[present[0]])
 
-        def apart(state, *blocks):
-            return [
-                block(x, seed=seeds[m]) for m, block, x in zip(present, blocks, state, strict=True)
-            ]
+        def apart(state, kept, *blocks):
+            pairs = zip(blocks, state, strict=True)
+            return [block(x, kept=nth(kept, i)) for i, (block, x) in enumerate(pairs)]
 
-        def fused(state, *blocks):
+        def fused(state, kept, *blocks):
             *streams, bottleneck = state
+            given = [tf.concat([x, bottleneck], axis=1) for x in streams]
             parts = [
                 tf.split(y, [x.shape[1], self.spec.num_bottlenecks], axis=1)
-                for x, y in zip(
-                    streams,
-                    apart([tf.concat([x, bottleneck], axis=1) for x in streams], *blocks),
-                    strict=True,
-                )
+                for x, y in zip(streams, apart(given, kept, *blocks), strict=True)
             ]
             streams, bottlenecks = zip(*parts, strict=True)
             return [*streams, tf.add_n(bottlenecks) / len(present)]
 
-        state = repeated(apart, rows[:first], [tokens[m] for m in present])
+        state = repeated(apart, rows[:first], [tokens[m] for m in present], nth(kept, slice(first)))
         if self.bottleneck is not None:
             batch = state[0].shape[0] or tf.shape(state[0])[0]
             bottleneck = tf.cast(self.bottleneck, self.compute_dtype)
             bottleneck = tf.broadcast_to(bottleneck, [batch, *bottleneck.shape[1:]])
-            *state, _ = repeated(fused, rows[first:], [*state, bottleneck])
+            after = nth(kept, slice(first, None))
+            *state, _ = repeated(fused, rows[first:], [*state, bottleneck], after)
         return {m: self.norm(x) for m, x in zip(present, state, strict=True)}

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from avmae_tf.config import PatchGrid
+from avmae_tf.models.dense import Dense
 
 STANDARDISE_EPSILON = 1e-6
 
@@ -96,9 +97,7 @@ class PatchEmbedding(keras.layers.Layer):
     def __init__(self, grid: PatchGrid, width: int, *, positions: str = 'sinusoid', **kwargs: Any):
         super().__init__(**kwargs)
         self.grid = grid
-        self.projection = keras.layers.Dense(
-            width, kernel_initializer='lecun_normal', name='projection'
-        )
+        self.projection = Dense(width, kernel_initializer='lecun_normal', name='projection')
         self.positions = (
             self.add_weight(
                 name='positions',

@@ -16,21 +16,26 @@ from avmae_tf.models.recompute import in_xla, recalling, recording
 Row = Sequence[keras.layers.Layer]
 State = list[tf.Tensor]
 Slot = tuple[keras.layers.Layer, str]  # where a layer holds a variable: its attribute
-NUMBERS = ('index', 'drop_rate')  # what else tells layers of a column apart
 
 
-def repeated(step: Callable[..., State], rows: Sequence[Row], state: State) -> State:
-    """`step(state, *row)` for each of `rows` of layers, from first to last.
+def repeated(
+    step: Callable[..., State],
+    rows: Sequence[Row],
+    state: State,
+    given: tf.Tensor | None = None,
+) -> State:
+    """`step(state, part, *row)` for each of `rows` of layers, from first to last.
 
-    All rows have the same layers but for their variables and NUMBERS, and all states the same
-    shapes. With `rematerialise` the loop keeps for the backward pass the state before each row,
-    without it what the layers `keep` as well.
+    All rows have the same layers but for their variables, and all states the same shapes. `part`
+    is a row's own of `given` [L, ...], which has no gradient, or None. With `rematerialise` the
+    loop keeps for the backward pass the state before each row, without it what the layers `keep`
+    as well.
     """
     static = all(x.shape.is_fully_defined() for x in state)
     if rows and static and in_xla():
-        return _loop(step, rows, state)
-    for row in rows:
-        state = step(state, *row)
+        return _loop(step, rows, state, given)
+    for i, row in enumerate(rows):
+        state = step(state, None if given is None else given[i], *row)
     return state
 
 
@@ -67,26 +72,17 @@ def _holding(values: list[tuple[Slot, object]]) -> Iterator[None]:
             vars(layer)[name] = value
 
 
-def _numbers(rows: Sequence[Row], i: tf.Tensor) -> list[tuple[Slot, object]]:
-    """NUMBERS of row `i` for the layers of the first; what is the same in all is left as it is."""
-    found: list[tuple[Slot, object]] = []
-    for column in zip(*rows, strict=True):
-        for name in NUMBERS:
-            values = [vars(layer)[name] for layer in column]
-            if len(set(values)) > 1:
-                found.append(((column[0], name), tf.gather(tf.constant(values), i)))
-    return found
-
-
-def _loop(step: Callable[..., State], rows: Sequence[Row], state: State) -> State:
+def _loop(
+    step: Callable[..., State], rows: Sequence[Row], state: State, given: tf.Tensor | None
+) -> State:
     """Two loops, forward and backward."""
     count, size, slots = len(rows), len(state), _slots(rows[0])
     keeping = not rows[0][0].rematerialise
 
     def one(i, state, weights):
-        held = [*zip(slots, weights, strict=True), *_numbers(rows, i)]
-        with _holding(held):
-            return list(step(list(state), *rows[0]))
+        part = None if given is None else tf.gather(given, i)
+        with _holding(list(zip(slots, weights, strict=True))):
+            return list(step(list(state), part, *rows[0]))
 
     @tf.function(autograph=False)
     def forward(i, state, weights):
@@ -119,13 +115,13 @@ def _loop(step: Callable[..., State], rows: Sequence[Row], state: State) -> Stat
             def body(step, gradients, weight_gradients):
                 i = count - 1 - step
                 row, values = loops.read(kept_rows, i), loops.read(weights, i)
-                given = row[:size]
+                before = row[:size]
                 with tf.GradientTape() as tape:
-                    tape.watch([given, values])
+                    tape.watch([before, values])
                     with recalling(row[size:]) if keeping else contextlib.nullcontext():
-                        outputs = one(i, given, values)
+                        outputs = one(i, before, values)
                 zero = tf.UnconnectedGradients.ZERO
-                found = tape.gradient(outputs, [*given, *values], gradients, zero)
+                found = tape.gradient(outputs, [*before, *values], gradients, zero)
                 return found[:size], loops.write(weight_gradients, i, found[size:])
 
             room = loops.blank(count, [x[0] for x in stacks])

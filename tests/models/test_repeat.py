@@ -10,6 +10,8 @@ from combinations import drawn
 from avmae_tf.models import repeat
 from avmae_tf.models.blocks import Block, Stack
 from avmae_tf.models.builders import precision
+from avmae_tf.models.depth import kept_branches
+from avmae_tf.models.draws import fold_in, uniform
 from avmae_tf.models.fusion import build_fusion
 
 
@@ -88,3 +90,36 @@ def test_what_is_kept_is_not_computed_again(compiled):
 def test_half_precision_is_looped_over_too(compiled):
     hlo = compiled(3, policy='mixed_bfloat16')
     assert re.search(r'bf16\[3,32,96\]', hlo), 'stacked in the precision that is computed in'
+
+
+def blocks_that_drop(spec) -> list[Block]:
+    return [Block(spec, i, stochastic_depth=0.5) for i in range(3)]
+
+
+def test_a_branch_is_dropped_by_the_number_of_its_layer_and_its_own(pretrain_config):
+    spec, seeds = pretrain_config.backbone.replace(num_layers=3), tf.constant([[3, 4], [5, 6]])
+    rows = list(zip(blocks_that_drop(spec), blocks_that_drop(spec), strict=True))
+    kept = kept_branches(rows, tf.unstack(seeds), tf.zeros([4, 5, spec.width]))
+    assert kept.shape == [3, 2, 2, 4, 1, 1] and np.all(kept[0])
+    for layer, column, branch in np.ndindex(*kept.shape[:3]):
+        noise = uniform(fold_in(fold_in(seeds[column], layer), branch), [4, 1, 1])
+        np.testing.assert_array_equal(kept[layer, column, branch], noise >= 0.25 * layer)
+
+
+def test_what_is_dropped_is_drawn_in_one_loop_not_again_in_the_backward_pass(pretrain_config):
+    spec, seed = pretrain_config.backbone.replace(num_layers=3), tf.constant([3, 4])
+    stack, x = Stack(blocks_that_drop(spec)), tf.zeros([2, 5, spec.width])
+    stack(x)
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            y = tf.reduce_sum(stack(x, seed=seed))
+        return tape.gradient(y, stack.trainable_variables)
+
+    def draws(function) -> int:
+        """How often numbers are drawn."""
+        compiled = tf.function(function, jit_compile=True, autograph=False)
+        return compiled.experimental_get_compiler_ir(x)('hlo').count(' rng-bit-generator(')
+
+    once = draws(lambda x: uniform(fold_in(fold_in(seed, x.shape[0]), 1), [2, 1, 1]))
+    assert draws(gradients) == once > 0

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from avmae_tf.config import AugmentSpec, Mixup, RunSpec
 from avmae_tf.data.augment import mixup
-from avmae_tf.models.blocks import fold_in
 from avmae_tf.models.builders import blank_inputs
+from avmae_tf.models.draws import fold_in
 from avmae_tf.training import actions, checkpoints, devices, loop
 from avmae_tf.training.checkpoints import (
     RunFolder,
