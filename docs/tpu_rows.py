@@ -15,6 +15,7 @@ from avmae_tf.config import (
 )
 from avmae_tf.config.heads import Classes
 from avmae_tf.storage import written
+from avmae_tf.tpu import fitting
 from avmae_tf.tpu.compiler import CompiledStep
 
 ROWS = Path(__file__).with_name('tpu.csv')
@@ -119,3 +120,25 @@ def largest(rows: Iterable[Row]) -> Row | None:
     """The training step with the most clips that fit."""
     fit = [row for row in rows if row.outcome == 'compiles' and row.step == splits.TRAIN]
     return max(fit, key=lambda row: row.clips, default=None)
+
+
+def wanted(
+    case: Case, version: str, rows: Iterable[Row], memory_gib: float, first: int = fitting.FIRST
+) -> int:
+    """Clips to compile a training step of `case` with for a version next; 0 if all is known.
+
+    A step takes about the same memory on all versions, so that most need one compilation.
+    """
+    alike = [row for row in rows if row.case == case and row.step == splits.TRAIN]
+    own = {row.clips: row for row in alike if row.version == version}
+    known = {row.clips: _as_if(row, memory_gib) for row in alike if row.peak_gib} | own
+    clips = fitting.next_attempt(known, case.config.schedule.batch_size, memory_gib, first)
+    if not clips:
+        fit = largest(known.values())
+        clips = fit.clips if fit else min(known)
+    return 0 if clips in own else clips
+
+
+def _as_if(row: Row, memory_gib: float) -> Row:
+    """A row of another version, as it is to be expected where a core has that memory."""
+    return row.replace(outcome='compiles' if row.peak_gib <= memory_gib else 'too large')

@@ -4,8 +4,9 @@
     python docs/tpu_table.py --page         # compiles nothing
 
 Of every recipe, in either precision, with and without rematerialising, it finds the largest power
-of two of clips a core whose training step fits, and compiles the test step for it. A row that
-tpu.csv has is not compiled again: delete those that are to be made anew.
+of two of clips a core whose training step fits, and compiles the test step for it. Every row is
+written as soon as it is made, and one that tpu.csv has is not made again: what is killed goes on,
+and rows that are to be made anew are deleted first.
 """
 
 import argparse
@@ -17,7 +18,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tpu_rows import NUM_CLIPS, PRECISIONS, Case, Row, data_set, largest, read, recipes, write
+from tpu_rows import (
+    NUM_CLIPS,
+    PRECISIONS,
+    Case,
+    Row,
+    data_set,
+    largest,
+    read,
+    recipes,
+    wanted,
+    write,
+)
 
 from avmae_tf import console
 from avmae_tf.config import splits
@@ -38,26 +50,43 @@ def lower(case: Case, clips: int, step: str) -> 'Lowered':
     return lowered
 
 
-def fill(case: Case, version: str, rows: list[Row]) -> Iterator[Row]:
-    """The rows that `case` lacks for a version."""
+def fill(
+    case: Case,
+    version: str,
+    rows: list[Row],
+    *,
+    steps: list[str],
+    only: int | None,
+    first: int,
+    quick: bool,
+) -> Iterator[Row]:
+    """The rows that `case` lacks for a version: of the most clips that have room, and on the way.
+
+    `first` is a guess of how many those are; of `only` so many clips, if any, whatever has room.
+    """
     topology = chips.smallest(version)
 
-    def done(step: str) -> dict[int, Row]:
-        wanted = (case, version, step)
-        return {row.clips: row for row in rows if (row.case, row.version, row.step) == wanted}
+    def following() -> int:
+        if not only:
+            return wanted(case, version, rows, topology.chip.memory_gib, first)
+        tried = {r.clips for r in rows if (r.case, r.version) == (case, version)}
+        return 0 if only in tried else only
 
     def compiled(step: str, clips: int) -> Row:
         lowered = lower(case, clips, step)
         console.say(f'compiling it for {topology.name}')
-        found = compiler.compile_step(lowered, topology, case.of_core(clips), case.classes)
+        found = compiler.compile_step(
+            lowered, topology, case.of_core(clips), case.classes, quick=quick
+        )
         about = dataclasses.asdict(case)
         return Row(**found.model_dump(), **about, version=version, code=code())
 
-    most, memory = case.config.schedule.batch_size, topology.chip.memory_gib
-    while clips := fitting.next_attempt(done(splits.TRAIN), most, memory):
+    while clips := following():
         yield compiled(splits.TRAIN, clips)
-    fit = largest(done(splits.TRAIN).values())
-    if fit and fit.clips not in done(splits.EVAL):
+    mine = [row for row in rows if (row.case, row.version) == (case, version)]
+    fit = largest(mine)
+    tested = {row.clips for row in mine if row.step == splits.EVAL}
+    if fit and splits.EVAL in steps and fit.clips not in tested:
         yield compiled(splits.EVAL, fit.clips)
 
 
@@ -86,8 +115,12 @@ def overview(rows: list[Row]) -> list[str]:
         for version in chips.CHIPS:
             here = [r for r in rows if (r.recipe, r.version) == (first, version)]
             fit = largest(here)
-            none = 'none fits' if here else 'not run'
-            cells.append(f'{fit.clips} → {-(-batch // fit.clips)}' if fit else none)
+            if not fit:
+                cells.append('none fits' if here else 'not run')
+                continue
+            more = wanted(fit.case, version, rows, chips.CHIPS[version].memory_gib)
+            at_least, at_most = ('≥ ', '≤ ') if more else ('', '')
+            cells.append(f'{at_least}{fit.clips} → {at_most}{-(-batch // fit.clips)}')
         lines.append(f'| {", ".join(f"`{n}`" for n in names)} | {batch} | {" | ".join(cells)} |')
     return lines
 
@@ -120,8 +153,8 @@ def of_largest(case: Case, rows: list[Row]) -> list[str]:
     test = next((r for r in rows if (r.step, r.clips) == (splits.EVAL, fit.clips)), None)
     tested = (f'{test.peak_gib:.1f}' if test.peak_gib else test.outcome) if test else 'not run'
     cores = -(-case.config.schedule.batch_size // fit.clips)
-    milliseconds = cell(fit.milliseconds, fit.unpriced)
-    share = f'{"≤ " if fit.unpriced else ""}{fit.share_of_peak:.0%}'
+    milliseconds = '' if fit.quick else cell(fit.milliseconds, fit.unpriced)
+    share = '' if fit.quick else f'{"≤ " if fit.unpriced else ""}{fit.share_of_peak:.0%}'
     return [f'{fit.clips}', f'{fit.peak_gib:.1f}', tested, milliseconds, share,
             f'{fit.cpu_seconds:.0f}', f'{cores}', days(case, fit)]  # fmt: skip
 
@@ -129,7 +162,7 @@ def of_largest(case: Case, rows: list[Row]) -> list[str]:
 def days(case: Case, row: Row) -> str:
     """Of the paper's pretraining, all cores at `row`'s clips: computing alone."""
     clips, schedule = NUM_CLIPS.get(data_set(case.recipe)), case.config.schedule
-    if not clips or case.recipe.startswith('finetune'):
+    if not clips or row.quick or case.recipe.startswith('finetune'):
         return ''
     seconds = schedule.steps(schedule.epochs, clips) * row.milliseconds / 1e3
     return cell(seconds / 86400, row.unpriced)
@@ -150,19 +183,26 @@ def main() -> None:
     parser.add_argument('recipes', nargs='*', default=[], help='all without any')
     parser.add_argument('--tpu', nargs='*', default=list(chips.CHIPS), choices=list(chips.CHIPS))
     parser.add_argument('--precision', nargs='*', default=PRECISIONS, choices=PRECISIONS)
+    parser.add_argument('--rematerialise', nargs='*', default=('no', 'yes'), choices=('no', 'yes'))
+    parser.add_argument('--step', nargs='*', default=splits.USED, choices=splits.USED)
+    parser.add_argument('--clips', type=int, help='a core, without looking for the most')
+    parser.add_argument('--quick', action='store_true', help='with the least effort: not priced')
     parser.add_argument('--page', action='store_true', help='write the page from what there is')
     args = parser.parse_args()
     rows, known = read(), recipes()
     if unknown := set(args.recipes) - set(known):
         parser.error(f'no such recipe, or one that another stands for: {sorted(unknown)}')
+    first = fitting.FIRST
     for recipe, precision, again in itertools.product(
-        [] if args.page else args.recipes or known, args.precision, (False, True)
+        [] if args.page else args.recipes or known, args.precision, args.rematerialise
     ):
         for version in args.tpu:
-            case = Case(recipe, precision, again)
-            for row in fill(case, version, rows):
+            case = Case(recipe, precision, again == 'yes')
+            settings = {'steps': args.step, 'only': args.clips, 'quick': args.quick}
+            for row in fill(case, version, rows, first=first, **settings):
                 rows.append(row)
                 write(rows)
+                first = row.clips if row.outcome == 'compiles' else first
     PAGE.write_text(page(PAGE.read_text(), rows))
 
 

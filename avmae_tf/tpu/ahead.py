@@ -1,6 +1,6 @@
 """Compiles a serialized HloModuleProto for one core of a TPU, and prints what came out as JSON.
 
-    python -m avmae_tf.tpu.ahead MODULE TOPOLOGY
+    python -m avmae_tf.tpu.ahead MODULE TOPOLOGY [EFFORT]
 
 Runs in the compiler's environment: no TensorFlow, and of this package `pricing` alone. A program
 too large for a core's memory fails here as it would there. What is printed are the fields of
@@ -30,8 +30,11 @@ _ENVIRONMENT = {  # of JAX, which is to look for no TPU, nor for Google's metada
 }
 
 
-def compile_module(path: str, topology: str) -> Any:
-    """An executable for the first core; it cannot be run here."""
+def compile_module(path: str, topology: str, effort: str = '0') -> Any:
+    """An executable for the first core; it cannot be run here.
+
+    The `effort` for a quick program is from -1, the least, to 1.
+    """
     os.environ.update(_ENVIRONMENT)  # before JAX is imported
     import jax  # noqa: F401 - before what is inside of it
     import numpy as np
@@ -49,6 +52,7 @@ def compile_module(path: str, topology: str) -> Any:
     options = compiler.get_compile_options(
         num_replicas=1, num_partitions=1, device_assignment=np.array([[device.id]])
     )
+    options.executable_build_options.exec_time_optimization_effort = float(effort)
     return device.client.compile(
         module, executable_devices=xla_client.DeviceList((device,)), compile_options=options
     )
