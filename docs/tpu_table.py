@@ -128,7 +128,7 @@ def overview(rows: list[Row]) -> list[str]:
 def details(rows: list[Row]) -> list[str]:
     """A row for each way to train a recipe that was compiled for a version."""
     titles = ('recipe', 'TPU', 'precision', 're&shy;materi&shy;alised', 'clips a core', 'peak GiB',
-              'of a test', 'ms', 'of peak', 'CPU s', 'cores', 'days')  # fmt: skip
+              'of a test', 'ms', 'of peak', 'CPU s', 'compiler GiB', 'cores', 'days')  # fmt: skip
     lines = [f'| {" | ".join(titles)} |', '|---' * len(titles) + '|']
     started = {(row.recipe, row.version) for row in rows}
     for recipe, version, precision, again in itertools.product(
@@ -139,7 +139,7 @@ def details(rows: list[Row]) -> list[str]:
         case = Case(recipe, precision, again)
         about = (f'`{recipe}`', version, precision.removeprefix('mixed_'), 'yes' if again else '')
         mine = [row for row in rows if (row.case, row.version) == (case, version)]
-        figures = of_largest(case, mine) if mine else ['not run', *[''] * 7]
+        figures = of_largest(case, mine) if mine else ['not run', *[''] * 8]
         lines.append(f'| {" | ".join((*about, *figures))} |')
     return lines
 
@@ -149,14 +149,15 @@ def of_largest(case: Case, rows: list[Row]) -> list[str]:
     fit = largest(rows)
     if not fit:
         last = min(rows, key=lambda row: row.clips)
-        return [f'{last.clips}: {last.outcome} {last.reason}'.strip(), *[''] * 7]
+        return [f'{last.clips}: {last.outcome} {last.reason}'.strip(), *[''] * 8]
     test = next((r for r in rows if (r.step, r.clips) == (splits.EVAL, fit.clips)), None)
     tested = (f'{test.peak_gib:.1f}' if test.peak_gib else test.outcome) if test else 'not run'
     cores = -(-case.config.schedule.batch_size // fit.clips)
     milliseconds = '' if fit.quick else cell(fit.milliseconds, fit.unpriced)
     share = '' if fit.quick else f'{"≤ " if fit.unpriced else ""}{fit.share_of_peak:.0%}'
     return [f'{fit.clips}', f'{fit.peak_gib:.1f}', tested, milliseconds, share,
-            f'{fit.cpu_seconds:.0f}', f'{cores}', days(case, fit)]  # fmt: skip
+            f'{fit.cpu_seconds:.0f}{" quick" * fit.quick}', f'{fit.compiler_gib:.1f}', f'{cores}',
+            days(case, fit)]  # fmt: skip
 
 
 def days(case: Case, row: Row) -> str:

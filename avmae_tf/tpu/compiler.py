@@ -38,7 +38,7 @@ class Compiled(Spec):
     cycles: int = 0  # the compiler's estimate
     unpriced: int = 0  # instructions that it prices not, so that `cycles` is a lower bound
     instructions: int = 0
-    quick: bool = False  # compiled with the least effort: memory is about right, `cycles` are not
+    quick: bool = False  # with the least effort: memory is about right, `cycles` are left out
     cpu_seconds: float = 0.0  # of compiling
     compiler_gib: float = 0.0  # its memory
 
@@ -80,7 +80,8 @@ def compile_module(module: bytes, topology: str, *, quick: bool = False) -> Comp
             env={**variables, 'PYTHONPATH': str(ROOT)},
         )
     if done.returncode == 0:
-        return Compiled.model_validate({**json.loads(done.stdout.splitlines()[-1]), 'quick': quick})
+        found = json.loads(done.stdout.splitlines()[-1]) | {'quick': quick}
+        return Compiled.model_validate(found | {'cycles': 0, 'unpriced': 0} if quick else found)
     if done.returncode < 0:
         why = signal.Signals(-done.returncode).name
     else:

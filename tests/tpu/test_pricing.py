@@ -57,3 +57,19 @@ def test_what_the_compiler_prices_not_is_counted():
         391,
         1,
     )
+
+
+def test_a_loop_that_does_not_say_so_runs_as_often_as_its_counter_is_limited():
+    silent = MODULE.replace(', backend_config={"known_trip_count":{"n":"4"}}', '')
+    counter = '%n = s32[]{:T(128)} constant(6), metadata={op_name="call"}\n  '
+    compare = 'ROOT %c = pred[]{:T(512)} compare(%t, %n), direction='
+    limited = silent.replace(f'{compare.replace("%n", "%t")}LT', f'{counter}{compare}LT')
+    assert price(limited)[:2] == (3 * (100 + 6 * 5) + 38, 0)
+    assert price(limited.replace('=LT', '=NE'))[:2] == (3 * (100 + 5) + 38, 1)
+
+
+def test_a_buffer_that_is_only_set_aside_costs_nothing():
+    begin = MODULE.partition('ROOT %f = f32[8]{0:T(256)} fusion(%c)')[0]
+    call = 'ROOT %f = f32[8]{0:T(256)} custom-call(), custom_call_target="AllocateBuffer"\n}\n'
+    assert price(begin + call)[:2] == (391, 0)
+    assert price(begin + call.replace('AllocateBuffer', 'Work'))[:2] == (391, 1)
