@@ -35,6 +35,8 @@ class OnBeam(BaseBeamExecutor):
     TFX packs itself whenever an executor begins, for seconds.
     """
 
+    _beam_pipeline_args: list[str]
+
     def __init__(self, context: BaseBeamExecutor.Context | None = None) -> None:
         with contextlib.ExitStack() as stack:
             if context and is_here(context.beam_pipeline_args or []):

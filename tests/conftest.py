@@ -84,6 +84,14 @@ def one_device():
         yield
 
 
+@pytest.fixture(scope='module')
+def unwatched():
+    """Where TensorBoard is no part of the claim: it costs a tiny model as much as its training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('avmae_tf.training.loop.MONITORS', ())
+        yield
+
+
 @pytest.fixture(scope='session')
 def clips(tmp_path_factory):
     """Annotations of 48 + 16 clips of one second, 32 x 32."""

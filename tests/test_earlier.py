@@ -33,7 +33,7 @@ from beam_jobs.datasets import build_manifest
 from components.evaluation.analysis import analyse
 
 ARCHIVES = sorted((Path(__file__).parent / 'earlier').glob('*.tar.xz'))
-pytestmark = pytest.mark.usefixtures('one_device')
+pytestmark = pytest.mark.usefixtures('one_device', 'unwatched')
 TASKS = {'pretrain': PretrainTask, 'finetune': FinetuneTask}
 ROOT = '/srv/avmae'  # where the archives were written
 

@@ -135,7 +135,9 @@ def place(tmp_path, pretrain_config, finetune_config):
 
 
 @pytest.fixture(scope='module')
-def local_weights(videos, tmp_path_factory, pretrain_config, finetune_config, one_device):
+def local_weights(
+    videos, tmp_path_factory, pretrain_config, finetune_config, one_device, unwatched
+):
     """What the local runner makes of the same videos and settings."""
     from pipeline import local_runner
 

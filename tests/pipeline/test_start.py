@@ -88,7 +88,7 @@ def test_what_is_no_start_is_refused_before_any_video_is_looked_at(config, datas
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('one_device')
+@pytest.mark.usefixtures('one_device', 'unwatched')
 def test_a_pipeline_starts_from_scratch_or_a_model_and_notices_another(
     clips, finetune_config, tmp_path, capsys
 ):

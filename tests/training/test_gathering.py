@@ -9,6 +9,8 @@ from avmae_tf.training import devices, loop
 from avmae_tf.training.checkpoints import RunFolder, load_model
 from avmae_tf.training.tasks import PretrainTask
 
+pytestmark = pytest.mark.usefixtures('unwatched')
+
 
 @pytest.fixture(scope='module')
 def task(pretrain_config, dataset):

@@ -20,6 +20,7 @@ from avmae_tf.training.pieces import Pieces, Stopped
 from avmae_tf.training.saving import checkpoints_in
 from avmae_tf.training.tasks import PretrainTask
 
+pytestmark = pytest.mark.usefixtures('unwatched')
 RUN = RunSpec(steps_per_loop=4, checkpoint_every_loops=100, test_every_loops=2)
 
 

@@ -17,7 +17,7 @@ from avmae_tf.training.checkpoints import RunFolder, load_model
 from avmae_tf.training.saving import checkpoints_in
 from avmae_tf.training.tasks import PretrainTask
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('unwatched')]
 LATEST = 5  # step of twelve after which a worker is killed, while the others go on
 
 
