@@ -1,5 +1,7 @@
 """Which frames and pixels a view takes, and what of it is drawn anew."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -306,3 +308,31 @@ def test_what_looks_like_a_size_elsewhere_in_a_jpeg_is_none():
         b'\xff\xd8\xff\xe1\x00\xb1' + head + encoded(*size)[2:] for size in [(48, 64), (64, 48)]
     ]
     assert not are_alike(tf.constant(jpegs))
+
+
+def test_no_two_views_are_decoded_at_once(finetune_config):
+    """Of two that fail at once TensorFlow may tell which it cancelled, not which failed."""
+
+    @tf.function(autograph=False)
+    def views(frames, waveform):
+        clip = {'frames': frames, 'waveform': waveform, 'frames_per_second': tf.constant(8.0)}
+        return eval_views(clip, finetune_config, 2, 3)
+
+    specs = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.float32)
+    graph = views.get_concrete_function(*specs).graph
+
+    def before(op, seen):
+        for other in [*op.control_inputs, *(x.op for x in op.inputs)]:
+            if other not in seen:
+                seen.add(other)
+                before(other, seen)
+        return seen
+
+    shape = finetune_config.video.input_shape
+    decoded = [
+        op
+        for op in graph.get_operations()
+        if op.type.endswith('If') and op.outputs[0].shape == shape
+    ]
+    assert len(decoded) == 2 * 3
+    assert all(first in before(second, set()) for first, second in itertools.pairwise(decoded))
