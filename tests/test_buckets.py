@@ -22,7 +22,7 @@ backbone: {width: 32, num_heads: 2, mlp_width: 64}
 schedule: {epochs: EPOCHS, warmup_epochs: 0.5, batch_size: 8}
 """
 CLIP = 'clips/eval/00000-square-flute.mp4'
-DEADLINE_SECONDS = 120
+DEADLINE_SECONDS = 300
 
 
 class Machine:
