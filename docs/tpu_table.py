@@ -155,8 +155,9 @@ def of_largest(case: Case, rows: list[Row]) -> list[str]:
     cores = -(-case.config.schedule.batch_size // fit.clips)
     milliseconds = '' if fit.quick else cell(fit.milliseconds, fit.unpriced)
     share = '' if fit.quick else f'{"≤ " if fit.unpriced else ""}{fit.share_of_peak:.0%}'
+    compiler_gib = f'{fit.compiler_gib:.1f}' if fit.compiler_gib else ''
     return [f'{fit.clips}', f'{fit.peak_gib:.1f}', tested, milliseconds, share,
-            f'{fit.cpu_seconds:.0f}{" quick" * fit.quick}', f'{fit.compiler_gib:.1f}', f'{cores}',
+            f'{fit.cpu_seconds:.0f}{" quick" * fit.quick}', compiler_gib, f'{cores}',
             days(case, fit)]  # fmt: skip
 
 

@@ -54,6 +54,13 @@ def test_time_and_share_of_the_peak_follow_from_the_cycles(answers):
     assert step.share_of_peak == pytest.approx(flops / 0.002 / 196.6e12, rel=0.01)
 
 
+def test_the_memory_of_the_compiler_is_not_that_of_the_process_that_starts_it():
+    ballast = bytearray(300 << 20)
+    script = 'from avmae_tf.tpu import ahead; print(ahead.peak_gib())'
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, cwd=ROOT)
+    assert float(done.stdout) < len(ballast) / 2**30
+
+
 @pytest.mark.parametrize(
     ('script', 'reason'), [('kill -SEGV $$', 'SIGSEGV'), ('echo no jax >&2; exit 1', 'no jax')]
 )
