@@ -20,7 +20,7 @@ ALLOWED = {
         'avmae_tf.losses',
         'avmae_tf.training',
     },
-    'avmae_tf.sweeps': {'avmae_tf.data', 'avmae_tf.models'},
+    'avmae_tf.sweeps': {'avmae_tf.api', 'avmae_tf.data', 'avmae_tf.models'},
     'avmae_tf.tpu': {'avmae_tf.data', 'avmae_tf.models', 'avmae_tf.training'},
     'beam_jobs': {'avmae_tf.data'},
     'components': {'avmae_tf.data', 'avmae_tf.training', 'beam_jobs'},

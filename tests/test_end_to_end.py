@@ -187,12 +187,12 @@ def test_the_demo_learns_and_is_cached_the_second_time(tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ('loss_curves', 'reconstructions', 'confusion_matrix'):
         assert (workdir / f'{name}.png').stat().st_size > 10_000
-    rows = {r.split('│')[1].strip(): r.split('│')[2:4] for r in done.stdout.splitlines()
-            if r.count('│') == 4}  # fmt: skip
-    top1, chance = map(float, rows['Top-1 accuracy'])
-    assert top1 >= 3 * chance
-    error, mean_patch = map(float, rows['reconstruction error'])
-    assert error < mean_patch
+    rows = {r.split('│')[1].strip(): r.split('│')[2:5] for r in done.stdout.splitlines()
+            if r.count('│') == 5}  # fmt: skip
+    top1, scratch, chance = map(float, rows['Top-1 accuracy'])
+    assert top1 >= scratch + 0.1 and top1 >= 3 * chance  # many clips, few labels: what it is for
+    error, _, mean_patch = rows['reconstruction error']
+    assert float(error) < float(mean_patch)
 
     again = avmae('demo', '--workdir', workdir)
     assert again.returncode == 0

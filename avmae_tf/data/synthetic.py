@@ -16,14 +16,15 @@ import math
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from typing import ClassVar, Protocol
 
 import av
 import numpy as np
-from numpy.random import Generator
 
 from avmae_tf.config import SAMPLE_RATE_HZ
 from avmae_tf.config.splits import EVAL, TRAIN
 from avmae_tf.data.locks import holds
+from avmae_tf.data.notes import PARTIALS, QUIET_END_SECONDS, draw_impacts, note, pitch_hz
 from avmae_tf.storage import check_folder, exists, names_in, open_text, replaced, write_text
 
 SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative inside
@@ -34,20 +35,11 @@ SHAPES = {  # signed distance from (u, v) to an outline of radius 1, negative in
         np.maximum(abs(u), abs(v)) - 1.0, np.minimum(abs(u), abs(v)) - 0.36
     ),
 }
-PARTIALS = {  # (ratio to the pitch, level)
-    'flute': ((1.0, 0.9), (2.0, 0.1)),
-    'clarinet': ((1.0, 0.33), (3.0, 0.22), (5.0, 0.18), (7.0, 0.15), (9.0, 0.12)),
-    'bell': ((1.0, 0.4), (2.76, 0.28), (5.40, 0.2), (8.93, 0.12)),
-    'snare': (),  # no partials but a burst of noise around the pitch
-}
 CLASSES = tuple(f'{shape}+{timbre}' for shape in SHAPES for timbre in PARTIALS)
 
 DESIGN = 1  # raise it when `draw_clip` changes, so that folders of the old one are refused
 FLOOR = 0.16  # height at which shapes land
 FLASH_SECONDS = 0.15
-QUIET_END_SECONDS = 0.2  # no impact so late that no frame would show it
-DECAY_SECONDS = 0.3
-LOWEST_HZ, OCTAVES = 220.0, 2.0  # left to right; the highest partial stays below 8 kHz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +54,13 @@ class ClipStyle:
     num_distractors: int = 2  # each one a drifting speck and a faint tick
     coincide_ratio: float = 1.0  # share of the notes that belong to an impact
 
+    design: ClassVar[int] = DESIGN
+    classes: ClassVar[tuple[str, ...]] = CLASSES
+
+    def draw(self, label: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """A clip in this style: `draw_clip`."""
+        return draw_clip(label, seed, self)
+
     def __post_init__(self):
         within = {'size_px': (16, 1024), 'frames_per_second': (6, 60), 'seconds': (1, 600)}
         within['coincide_ratio'] = (0, 1)
@@ -69,13 +68,6 @@ class ClipStyle:
             least, most = within.get(name, (0, math.inf))
             if not least <= value <= most:
                 raise ValueError(f'{name} must be in [{least}, {most}], got {value}')
-
-
-def draw_impacts(rng: Generator, seconds: float) -> np.ndarray:
-    """The shared causes, [impacts, 3]: seconds, place and strength in [0, 1]; some lie outside."""
-    times = np.cumsum(rng.uniform(0.4, 0.7, size=5 + math.ceil(seconds / 0.4))) - 1.4
-    places, strengths = rng.uniform(size=times.size), rng.uniform(0.35, 1.0, size=times.size)
-    return np.stack([times, places, strengths], axis=1)
 
 
 def draw_clip(label: int, seed: int, style: ClipStyle = ClipStyle()) -> tuple[np.ndarray, ...]:
@@ -144,25 +136,11 @@ def _draw_sound(timbre, notes, style: ClipStyle, rng):
     waveform = style.sound_noise * rng.standard_normal(num_samples, dtype=np.float32)
     for seconds, place, strength in notes.tolist():
         rest = waveform[round(seconds * SAMPLE_RATE_HZ) :][:SAMPLE_RATE_HZ]  # at most a second
-        rest += 0.4 * strength * note(timbre, LOWEST_HZ * 2 ** (OCTAVES * place), rest.size, rng)
+        rest += 0.4 * strength * note(timbre, pitch_hz(place), rest.size, rng)
     for _ in range(style.num_distractors):
         rest = waveform[rng.integers(num_samples) :][:800]
         rest += rng.standard_normal(rest.size) * np.geomspace(0.03, 0.0003, rest.size)  # a tick
     return np.clip(waveform, -1.0, 1.0)
-
-
-def note(timbre: str, pitch_hz: float, num_samples: int, rng: Generator) -> np.ndarray:
-    """A note from its onset on, float32 [num_samples], with levels near 1."""
-    t = np.arange(num_samples, dtype=np.float32) / np.float32(SAMPLE_RATE_HZ)
-    turns = 2.0 * math.pi * pitch_hz * t
-    fade = np.minimum(t / 0.005, 1.0) * np.exp(-t / DECAY_SECONDS)
-    if timbre == 'snare':
-        hiss = np.cumsum(rng.standard_normal(num_samples + 16, dtype=np.float32))
-        band = 0.25 * (hiss[16:] - hiss[:-16])  # below 500 Hz, and the sine lifts it
-        return fade**2 * (0.6 * band * np.sin(turns) + 0.15 * (hiss[16:] - hiss[15:-1]))
-    if timbre == 'flute':
-        turns += 2.0 * np.sin(2.0 * math.pi * 6.0 * t)  # vibrato
-    return fade * sum(level * np.sin(ratio * turns) for ratio, level in PARTIALS[timbre])
 
 
 def encode_mp4(
@@ -186,20 +164,34 @@ def encode_mp4(
         container.mux(sound.encode())
 
 
+class Style(Protocol):
+    """A dataclass that draws clips: this one's, and that of `textures`."""
+
+    design: ClassVar[int | str]  # another one when the same arguments draw another clip
+    classes: ClassVar[tuple[str, ...]]
+
+    @property
+    def frames_per_second(self) -> float: ...
+
+    def draw(self, label: int, seed: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
 @holds('out')
 def write_clips(
     out: str | os.PathLike,
     *,
     num_train: int,
     num_eval: int,
+    num_labelled: int | None = None,
     seed: int = 0,
-    style: ClipStyle = ClipStyle(),
+    style: Style = ClipStyle(),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> str:
     """Writes clips of balanced classes and `annotations.csv` (path, label, split); returns that.
 
     `clips.json` comes first and says what the folder is to hold, so that an interrupted call is
-    taken up where it stopped; the CSV comes last and says that everything is there.
+    taken up where it stopped; the CSV comes last and says that everything is there. Of the clips to
+    train on the first `num_labelled` have their label in it, or all.
     """
     counts = {TRAIN: num_train, EVAL: num_eval}
     if min(counts.values()) < 0 or not any(counts.values()):
@@ -207,20 +199,23 @@ def write_clips(
     if seed < 0:
         raise ValueError(f'seed must be at least 0, got {seed}')
     out = os.fspath(out)
-    settings = {'design': DESIGN, 'seed': seed, 'style': dataclasses.asdict(style)}
+    settings = {'design': style.design, 'seed': seed, 'style': dataclasses.asdict(style)}
     settings |= {f'num_{split}': count for split, count in counts.items()}
+    settings['num_labelled'] = num_labelled
     _claim(out, settings)
     lines = ['path,label,split']
     for split_index, split in enumerate(counts):
         for index in range(counts[split]):
-            label = index % len(CLASSES)
-            name = f'{split}/{index:05d}-{CLASSES[label].replace("+", "-")}.mp4'
+            label = index % len(style.classes)
+            text = style.classes[label]
+            name = f'{split}/{index:05d}-{text.replace("+", "-")}.mp4'
             if not exists(os.path.join(out, name)):
                 clip_seed = (2 * seed + split_index) * 1_000_000 + index
-                clip = draw_clip(label, clip_seed, style)
+                clip = style.draw(label, clip_seed)
                 path = os.path.join(out, name)
                 encode_mp4(path, *clip, frames_per_second=style.frames_per_second)
-            lines.append(f'{name},{CLASSES[label]},{split}')
+            told = split == EVAL or num_labelled is None or index < num_labelled
+            lines.append(f'{name},{text if told else ""},{split}')
             progress(len(lines) - 1, sum(counts.values()))
     write_text(annotations := os.path.join(out, 'annotations.csv'), '\n'.join([*lines, '']))
     return annotations

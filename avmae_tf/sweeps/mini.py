@@ -2,83 +2,79 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 from avmae_tf.config import (
-    Adam,
-    AudioSpec,
-    AugmentSpec,
+    FINETUNE_RECIPES,
+    PRETRAIN_RECIPES,
     BackboneSpec,
     Bottleneck,
-    DecoderSpec,
     FinetuneConfig,
-    Mid,
+    MediaSpec,
+    Modality,
     PretrainConfig,
-    ScheduleSpec,
-    VideoSpec,
 )
+from avmae_tf.storage import exists
 
-NUM_CLIPS, NUM_LABELLED, NUM_EVAL = 2048, 128, 512
-EPOCHS = 0.1  # of pretraining, for one of the paper's
+NUM_CLIPS, NUM_LABELLED, NUM_EVAL = 2048, 64, 512
+EPOCHS = 0.05  # of pretraining, for one of the paper's
 FLOPS_PER_SECOND, START_SECONDS = 3e10, 15.0  # of two cores
 SEED = 11  # of the clips
+MEDIA = MediaSpec(frames_per_second=4.0, shorter_side_px=48)  # of `emblems`
 
-_INPUTS: dict[str, Any] = {
-    'video': VideoSpec(num_frames=8, frames_per_second=4.0, size_px=48, patch=(2, 8, 8)),
-    'audio': AudioSpec(seconds=2.0),
+_LARGE = BackboneSpec(width=96, num_layers=6, num_heads=3, mlp_width=384)
+_COLUMNS: dict[str, tuple[Modality, ...]] = {
+    '': ('video', 'audio'),
+    '-audio': ('audio',),
+    '-video': ('video',),
 }
-_BACKBONES = {
-    'base': BackboneSpec(width=96, num_layers=5, num_heads=3, mlp_width=384),
-    'large': BackboneSpec(width=144, num_layers=8, num_heads=3, mlp_width=576),
-}
-_COLUMNS: dict[str, list] = {'': ['video', 'audio'], '-audio': ['audio'], '-video': ['video']}
 
 
-def _pretraining(size: str) -> PretrainConfig:
-    return PretrainConfig(
-        **_INPUTS,
-        backbone=_BACKBONES[size],
-        decoder=DecoderSpec(width=64, num_layers=2, num_heads=2, mlp_width=256),
-        encoder=Mid(),
-        schedule=ScheduleSpec(
-            learning_rate=1e-3, reference_batch_size=32, batch_size=32, epochs=40, warmup_epochs=2
-        ),
-    )
+def _pretraining() -> dict[str, PretrainConfig]:
+    base = PRETRAIN_RECIPES['mini']
+    return {'vggsound-base': base, 'vggsound-large': base.replace(backbone=_LARGE)}
 
 
-def _finetuning(size: str, modalities: list) -> FinetuneConfig:
-    return FinetuneConfig(
-        **_INPUTS,
-        modalities=modalities,
-        backbone=_BACKBONES[size],
-        fusion=Bottleneck(fusion_layer=2 * _BACKBONES[size].num_layers // 3),
-        optimizer=Adam(beta_2=0.999),
-        layerwise_decay=1.0,
-        label_smoothing=0.1,
-        stochastic_depth=0.1,
-        num_views=1,
-        augment=AugmentSpec(mixup={'alpha': 0.5, 'per_modality': True}),
-        schedule=ScheduleSpec(
-            learning_rate=1e-3, reference_batch_size=32, batch_size=32, epochs=60, warmup_epochs=4
-        ),
-    )
+def _finetuning() -> dict[str, FinetuneConfig]:
+    base = FINETUNE_RECIPES['mini']
+    large = base.replace(backbone=_LARGE, fusion=Bottleneck(fusion_layer=4))
+    return {
+        f'vggsound-{size}{suffix}': recipe.replace(modalities=modalities)
+        for size, recipe in {'base': base, 'large': large}.items()
+        for suffix, modalities in _COLUMNS.items()
+    }
 
 
-PRETRAINING = {f'vggsound-{size}': _pretraining(size) for size in _BACKBONES}
-FINETUNING = {
-    f'vggsound-{size}{suffix}': _finetuning(size, modalities)
-    for size in _BACKBONES
-    for suffix, modalities in _COLUMNS.items()
-}
+PRETRAINING, FINETUNING = _pretraining(), _finetuning()
 
 
 def make_inputs(root: str, say: Callable[[str], None]) -> dict[str, str]:
     """Folders of records by name, made below `root` unless they are there."""
-    from avmae_tf.sweeps.records import write_records
-
     numbers = {'vggsound': NUM_CLIPS, 'vggsound-half': NUM_CLIPS // 2}
-    settings = {'num_labelled': NUM_LABELLED, 'num_eval': NUM_EVAL, 'seed': SEED, 'say': say}
-    return {
-        name: write_records(os.path.join(root, name), num_train=number, **settings)
-        for name, number in numbers.items()
-    }
+    return {name: make_records(os.path.join(root, name), n, say) for name, n in numbers.items()}
+
+
+def make_records(folder: str, num_train: int, say: Callable[[str], None]) -> str:
+    """Records of generated clips in `folder`, unless they are there; returns it.
+
+    The first `NUM_LABELLED` clips to train on have their label, as many of each class, and all that
+    are held out.
+    """
+    from avmae_tf import api
+    from avmae_tf.data.dataset import DATASET_FILE
+    from avmae_tf.data.emblems import EmblemStyle
+    from avmae_tf.data.synthetic import write_clips
+
+    if exists(os.path.join(folder, DATASET_FILE)):
+        return folder
+    say(f'making {num_train} clips to train on, {NUM_LABELLED} of them with a label')
+    clips = f'{folder}-clips'
+    annotations = write_clips(
+        clips,
+        num_train=num_train,
+        num_eval=NUM_EVAL,
+        num_labelled=NUM_LABELLED,
+        seed=SEED,
+        style=EmblemStyle(),
+    )
+    api.convert(clips, folder, annotations=annotations, media=MEDIA)
+    return folder
