@@ -27,6 +27,7 @@ NUM_CLASSES = {  # by the data set in the name of a recipe
     'epic-kitchens': {heads.NOUN: 300, heads.VERB: 97},
     'ave': {heads.EVENT: 29},
     'demo': {heads.LABEL: 16},
+    'mini': {heads.LABEL: 8},
 }
 NUM_CLIPS = {'vggsound': 170_000, 'audioset': 1_800_000}  # to pretrain on (Sec. 4.1)
 
