@@ -79,7 +79,7 @@ _MINI_FINETUNING = FinetuneConfig(
     label_smoothing=0.1,
     stochastic_depth=0.0,
     num_views=1,
-    schedule=_schedule(0.1, 16, epochs=80, warmup_epochs=4),
+    schedule=_schedule(0.1, 16, epochs=40, warmup_epochs=4),
 )
 
 _EPOCHS = {'vggsound': 800, 'audioset': 120}  # of pretraining (Tables 7 and 16)
