@@ -48,6 +48,7 @@ OPTIONS = {
 OPTIONS |= {'--always', '--dirty', '--abbrev', '--logdir'}  # of git, of TensorBoard
 OPTIONS |= {'--node', '--run', '--hours', '--notify'}  # of the entry point of containers
 OPTIONS |= {'--type', '--payload', '--project', '--location'}  # of the launcher of CustomJobs
+OPTIONS |= {'--quick', '--clips', '--step'}  # of the TPU table
 
 
 def strings(path: Path):

@@ -28,7 +28,7 @@ S = 2  # joint blocks of mid fusion
 def count(build, *arguments) -> int:
     """Parameters of a model of which a graph has the variables alone: nothing is allocated."""
     with tf.Graph().as_default(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Block, 'call', lambda self, x, seed=None: x)
+        patch.setattr(Block, 'call', lambda self, x, kept=None: x)
         model = tf.autograph.experimental.do_not_convert(build)(*arguments)
         return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
