@@ -173,7 +173,8 @@ class Style(Protocol):
     @property
     def frames_per_second(self) -> float: ...
 
-    def draw(self, label: int, seed: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def draw(self, label: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames, uint8 [T, H, W, 3], and samples of one clip of a class."""
 
 
 @holds('out')

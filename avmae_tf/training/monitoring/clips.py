@@ -16,12 +16,11 @@ WIDTH_INCHES, ROW_INCHES = 13.0, 1.75
 FILM_PART = 0.64  # of the width of a row
 LOUDEST = 3.0  # log-mel that is drawn brightest
 
-# Traced once, not for each clip.
-read_clip = tf.function(
-    lambda record: parse_record(record),
-    input_signature=[tf.TensorSpec([], tf.string)],
-    autograph=False,
-)
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def read_clip(record: bytes) -> dict[str, tf.Tensor]:
+    """A clip of a record, by a graph that is traced once, not for each clip."""
+    return parse_record(record)
 
 
 def film(jpegs: list[bytes]) -> np.ndarray:
