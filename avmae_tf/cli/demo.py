@@ -105,36 +105,35 @@ def _demo(workdir: Path, settings: Path, started: float):
     pictures = _draw(finished, workdir)
     console.say('Unseen clips through the pushed model', heading=True)
     _predict(outcome.pushed, unseen)
-    scratch = _from_scratch(finished, settings, workdir / 'scratch')
+    scratch = _from_scratch(finished, settings, workdir / 'work')
     _table(finished, scratch, clip_seconds)
     console.say(
         '',
         f'pictures    {"  ".join(pictures)}',
         f'pushed      {outcome.pushed}',
         f'report      {outcome.report}',
-        f'look        tensorboard --logdir {workdir}',
+        f'look        tensorboard --logdir {workdir / "work/logs"}',
         f'again       avmae pipeline run --config {settings}',
         f'done in {time.monotonic() - started:.0f} s; everything is in {workdir}',
     )
 
 
-def _from_scratch(finished, settings: Path, folder: Path) -> tuple[float, float] | None:
-    """Top-1 and seconds of the classifier of a run that had a pretraining, without it."""
+def _from_scratch(finished, settings: Path, work_dir: Path) -> tuple[float, float] | None:
+    """Top-1 and seconds of the classifier of a run that had a pretraining, without it.
+
+    In a folder of its settings, as the pipeline's trainings are: other settings are another run.
+    """
     if not any(node.name == PRETRAINER for node in finished.nodes):
         return None
-    from avmae_tf import api
+    from avmae_tf.training import runs
     from pipeline.config import load_config
 
     console.say('The same classifier from scratch', heading=True)
     config, started = load_config(str(settings)), time.monotonic()
     with console.progress('finetune', 'steps') as report:
-        trained = api.finetune(
-            finished.output('Examples').uri,
-            os.fspath(folder),
-            recipe=config.finetune,
-            run=config.run,
-            progress=report,
-            say=console.say,
+        training = runs.finetuning(finished.output('Examples').uri, config.finetune, ())
+        trained = training.run_below(
+            os.fspath(work_dir), config.run, progress=report, say=console.say
         )
     return trained.scalars['top1'], time.monotonic() - started
 
