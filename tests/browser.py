@@ -91,9 +91,22 @@ class Browser:
         number = next(self.numbers)
         self.socket.send(json.dumps({'id': number, 'method': method, 'params': parameters}))
         while (answer := json.loads(self.socket.recv())).get('id') != number:
-            pass  # events
+            if answer.get('method') == 'Fetch.requestPaused':
+                self._answer(answer['params']['requestId'])
         assert 'error' not in answer, answer
         return answer['result']
+
+    def serve(self, pattern: str, script: str):
+        """Answers requests of the page that this machine cannot reach with a script."""
+        self.script = base64.b64encode(script.encode()).decode()
+        self._ask('Fetch.enable', patterns=[{'urlPattern': pattern}])
+
+    def _answer(self, request: str):
+        kind = {'name': 'Content-Type', 'value': 'text/javascript'}
+        answer = {'responseCode': 200, 'responseHeaders': [kind], 'body': self.script}
+        parameters = {'requestId': request, **answer}
+        message = {'id': next(self.numbers), 'method': 'Fetch.fulfillRequest', 'params': parameters}
+        self.socket.send(json.dumps(message))
 
     def open(self, address: str):
         """Opens another page; nothing of the one before is left."""
