@@ -153,7 +153,7 @@ def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Data
             return tf.identity(path)
 
     rest = records.concatenate(tf.data.Dataset.from_tensors(path).map(lost)).take(count)
-    return opened.filter(lambda byte: False).concatenate(rest).enumerate()
+    return opened.skip(1).concatenate(rest).enumerate()  # a filter would be set up shard by shard
 
 
 def records_at(shards: Mapping[str, int], places: Iterable[int]) -> list[bytes]:
