@@ -27,7 +27,7 @@ finetune:
   fusion: {kind: bottleneck, fusion_layer: 1}
   schedule: {epochs: EPOCHS, warmup_epochs: 0.5}
 gate: {min_top1: GATE, max_loss_of_top1: 1.0}
-run: {steps_per_loop: 4, checkpoint_every_loops: 1}
+run: {steps_per_loop: 4, checkpoint_every_loops: 1, pictures: false}
 """
 
 

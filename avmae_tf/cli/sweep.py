@@ -37,9 +37,21 @@ from avmae_tf.sweeps.tables import SWEEPS
     help='Where something is that the scale `paper` needs: records by data set, and image-vit-base '
     'or image-vit-large, an augreg .npz.',
 )
+@click.option(
+    '--jobs',
+    type=click.IntRange(min=1),
+    metavar='N',
+    help='Runs side by side.  [default: mini as many as there are cores, paper 1]',
+)
 @click.option('--dry-run', is_flag=True, help='Print the runs and the hours that they may take.')
 def sweep(
-    name: str, scale: str, workdir: str, seeds: int | None, given: tuple[str, ...], dry_run: bool
+    name: str,
+    scale: str,
+    workdir: str,
+    seeds: int | None,
+    given: tuple[str, ...],
+    jobs: int | None,
+    dry_run: bool,
 ) -> None:
     """Train what a table of the paper compares, and put the figures beside the paper's.
 
@@ -78,7 +90,9 @@ def sweep(
         options = ', '.join(f'--input {need}=PATH' for need in sorted(missing))
         raise ValueError(f'{name} at the scale {scale!r} needs {options}')
     evaluated = [item.run.name for item in planned if item.run and item.evaluated]
-    work.carry_out(workdir, runs, inputs, evaluated, console.say)
+    threads = chosen.threads
+    jobs = jobs or (len(os.sched_getaffinity(0)) // threads if threads else 1)
+    work.carry_out(workdir, runs, inputs, evaluated, console.say, jobs, threads)
     header = f'`avmae sweep {name} --scale {scale} --seeds {seeds or chosen.num_seeds}`: ' + (
         'mean and standard deviation over seeds, in brackets the figure of the paper.'
     )

@@ -45,6 +45,11 @@ def _training_options(command):
             help='Profile N steps, for TensorBoard (docs/tensorboard.md).',
         ),
         click.option(
+            '--pictures/--no-pictures', default=True,
+            help='Reconstructions, wrong clips and the projector for TensorBoard, beside curves; '
+            'without them a short run takes half the time.',
+        ),
+        click.option(
             '--strategy', type=click.Choice(typing.get_args(StrategyKind)),
             help='Insists on how devices and machines work together: the TPU of this host, a slice '
             'of several, several workers (TF_CONFIG), devices of this machine, or one.  '

@@ -23,6 +23,7 @@ class RunSpec(Spec):
     checkpoint_minutes: Positive = 5.0  # also when so many have passed
     test_every_loops: Count = 10
     pictures_every_loops: Count | None = None  # unset: ten times, if they cost no more than 2 %
+    pictures: bool = True  # also the projector and the wrong clips; curves are always written
     profile_steps: Count | None = None  # of the second loop, for TensorBoard's profile
     jit_compile: bool = False  # XLA; always on a TPU
     microbatches: Count = 1  # parts of a device's batch, one after the other: less memory

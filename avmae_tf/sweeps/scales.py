@@ -35,6 +35,7 @@ class Scale:
     flops_per_second: float  # those of `models.cost`, of an accelerator or of this machine
     start_seconds: float  # of a process before its first step
     num_seeds: int  # where none are asked for
+    threads: int | None  # of a run, and runs side by side fill the machine; else all, one by one
 
     def settings(self, run: Pretraining | Finetuning, seed: int) -> TrainingConfig:
         """The settings of a run.
@@ -75,6 +76,7 @@ SCALES = {
         flops_per_second=0.3 * 61.5e12,  # a core of TPU v3 at a share of its peak
         start_seconds=600.0,
         num_seeds=1,
+        threads=None,
     ),
     'mini': Scale(
         pretraining=mini.PRETRAINING,
@@ -86,5 +88,6 @@ SCALES = {
         flops_per_second=mini.FLOPS_PER_SECOND,
         start_seconds=mini.START_SECONDS,
         num_seeds=5,
+        threads=1,  # so small that more are idle; and sums are in one order, whatever the machine
     ),
 }  # fmt: skip

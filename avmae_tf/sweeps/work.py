@@ -7,6 +7,7 @@ runs/<run>/result.json     its figures; written last, so that a run that has it 
 Whoever trains a run holds it (`avmae_tf/data/locks.py`), on any machine that sees the folder.
 """
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -23,6 +24,8 @@ RUNS, RESULT, SETTINGS, TRAINING = 'runs', 'result.json', 'settings.json', 'run'
 WAIT_SECONDS = 5.0  # between two looks at runs that others have in hand
 _COMMAND = [sys.executable, '-c', 'from avmae_tf.cli import main; main()']
 _DIVERGED = 'is not finite at step'  # of the line that a training ends with
+
+_THREADS = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')  # as TensorFlow reads them
 
 Say = Callable[[str], None]
 
@@ -47,38 +50,59 @@ def carry_out(
     inputs: Mapping[str, str],
     evaluated: Iterable[str],
     say: Say,
+    jobs: int = 1,
+    threads: int | None = None,
 ) -> None:
     """Trains what is not done yet of `runs`, which come after those that they start from.
 
     `inputs` are paths of records and models by name; runs whose names are in `evaluated` are
-    measured by `avmae evaluate` as well. What another process has in hand is waited for.
+    measured by `avmae evaluate` as well. `jobs` of them train side by side, each with so many
+    `threads`, else all. What another process has in hand is waited for.
 
     Raises:
         Failed: a run failed, but for one that diverged, which is its result.
     """
-    waiting, evaluated = list(runs), set(evaluated)
-    total = len(waiting)
-    while waiting:
-        left = [r for r in waiting if not _advance(root, r, inputs, r.name in evaluated, say)]
-        if len(left) == len(waiting):
-            time.sleep(WAIT_SECONDS)
-        if len(left) < len(waiting):
-            say(f'{total - len(left)} of {total} runs are done')
-        waiting = left
+    waiting, evaluated = {run.name: run for run in runs}, set(evaluated)
+    total, working, others = len(waiting), {}, set()  # others: what other processes have in hand
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        while waiting:
+            free = [n for n in waiting if n not in others and n not in working.values()]
+            ready = [n for n in free if all(result_of(root, b) for b in waiting[n].before)]
+            for name in ready[: jobs - len(working)]:
+                given = (root, waiting[name], inputs, name in evaluated, say, threads)
+                working[pool.submit(_advance, *given)] = name
+            if not working:
+                time.sleep(WAIT_SECONDS)
+                others.clear()
+                continue
+            done, _ = concurrent.futures.wait(working, return_when='FIRST_COMPLETED')
+            for one in done:
+                name = working.pop(one)
+                if not one.result():
+                    others.add(name)
+                    continue
+                del waiting[name]
+                others.clear()
+                say(f'{total - len(waiting)} of {total} runs are done')
 
 
-def _advance(root: str, run: Run, inputs: Mapping[str, str], evaluate: bool, say: Say) -> bool:
+def _advance(
+    root: str,
+    run: Run,
+    inputs: Mapping[str, str],
+    evaluate: bool,
+    say: Say,
+    threads: int | None,
+) -> bool:
     """Whether a run is done, after working on it if nothing stands in the way."""
     if _is_done(root, run, evaluate):
         return True
-    if any(result_of(root, before) is None for before in run.before):
-        return False  # another process has it in hand
     folder = folder_of(root, run)
     os.makedirs(os.path.dirname(folder), exist_ok=True)
     try:
         with held(folder, beside=True):
             if not _is_done(root, run, evaluate):
-                _train(root, run, inputs, evaluate, say)
+                _train(root, run, inputs, evaluate, say, threads)
     except Held:
         return False
     return True
@@ -89,7 +113,14 @@ def _is_done(root: str, run: Run, evaluate: bool) -> bool:
     return result is not None and (result['evaluated'] or not evaluate)
 
 
-def _train(root: str, run: Run, inputs: Mapping[str, str], evaluate: bool, say: Say):
+def _train(
+    root: str,
+    run: Run,
+    inputs: Mapping[str, str],
+    evaluate: bool,
+    say: Say,
+    threads: int | None,
+):
     folder = folder_of(root, run)
     data, settings = inputs[run.data], os.path.join(folder, SETTINGS)
     write_text(settings, run.config.to_json() + '\n')
@@ -99,13 +130,13 @@ def _train(root: str, run: Run, inputs: Mapping[str, str], evaluate: bool, say: 
         _write(folder, metrics={}, seconds=0.0, diverged=diverged[0].name, evaluated=True)
         return
     training = os.path.join(folder, TRAINING)
-    arguments = ['--data', data, '--workdir', training, '--recipe', settings]
+    arguments = ['--data', data, '--workdir', training, '--recipe', settings, '--no-pictures']
     for start in run.start:
         path = inputs[start] if isinstance(start, str) else _model(root, start)
         arguments += ['--pretrained', path]
     earlier = result_of(root, run)
     started = time.monotonic()
-    error = '' if earlier else _run(run.kind, *arguments)
+    error = '' if earlier else _run(run.kind, *arguments, threads=threads)
     seconds = earlier['seconds'] if earlier else time.monotonic() - started
     if error and _DIVERGED not in error:
         raise console.Failed(f'{folder}: {error}')
@@ -133,9 +164,10 @@ def _evaluate(run: Run, folder: str, data: str) -> dict[str, float | None]:
     return json.loads(_last_line(done.stdout))
 
 
-def _run(*arguments: str) -> str:
+def _run(*arguments: str, threads: int | None = None) -> str:
     """Runs a verb of the command; '' if it succeeds, else the last line that it says."""
-    done = subprocess.run([*_COMMAND, *arguments], capture_output=True, text=True)
+    environment = {**os.environ, **(dict.fromkeys(_THREADS, str(threads)) if threads else {})}
+    done = subprocess.run([*_COMMAND, *arguments], capture_output=True, text=True, env=environment)
     return _last_line(done.stderr) or f'exit code {done.returncode}' if done.returncode else ''
 
 

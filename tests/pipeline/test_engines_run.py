@@ -37,7 +37,7 @@ def settings_of(pretrain_config, finetune_config) -> dict:
         'start': {'pretrain': pretrain_config.replace(encoder=Early(), **tiny).model_dump()},
         'finetune': finetune.model_dump(),
         'gate': {'max_loss_of_top1': 1.0},
-        'run': {'steps_per_loop': 2, 'checkpoint_every_loops': 1},
+        'run': {'steps_per_loop': 2, 'checkpoint_every_loops': 1, 'pictures': False},
     }
 
 
