@@ -56,9 +56,10 @@ def sweep(
     """Train what a table of the paper compares, and put the figures beside the paper's.
 
     NAME is table1 to table6, table8 to table19, figure4, or beyond: objectives that the paper does
-    not have. Runs that are done are not repeated, whichever sweep did them; a killed sweep goes on
-    when it is started again. Started on several machines with the same --workdir on a shared disk,
-    each takes the next run that none has in hand.
+    not have. The smallest is gain: from scratch, and from an audiovisual pretraining. Runs that are
+    done are not repeated, whichever sweep did them; a killed sweep goes on when it is started
+    again. Started on several machines with the same --workdir on a shared disk, each takes the next
+    run that none has in hand.
 
     \b
     WORKDIR/NAME-SCALE.csv   every figure, by seed
@@ -83,10 +84,10 @@ def sweep(
 
     from avmae_tf.sweeps import mini, report, work
 
+    needed = {need for run in runs for need in run.inputs}
     if scale == 'mini':
-        inputs |= mini.make_inputs(os.path.join(workdir, 'mini'), console.say)
-    missing = {need for run in runs for need in run.inputs} - set(inputs)
-    if missing:
+        inputs |= mini.make_inputs(os.path.join(workdir, 'mini'), needed, console.say)
+    if missing := needed - set(inputs):
         options = ', '.join(f'--input {need}=PATH' for need in sorted(missing))
         raise ValueError(f'{name} at the scale {scale!r} needs {options}')
     evaluated = [item.run.name for item in planned if item.run and item.evaluated]

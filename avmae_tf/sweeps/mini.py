@@ -1,7 +1,7 @@
 """The mini scale: generated clips of which few are labelled, and recipes for two CPU cores."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from avmae_tf.config import (
     FINETUNE_RECIPES,
@@ -47,10 +47,14 @@ def _finetuning() -> dict[str, FinetuneConfig]:
 PRETRAINING, FINETUNING = _pretraining(), _finetuning()
 
 
-def make_inputs(root: str, say: Callable[[str], None]) -> dict[str, str]:
-    """Folders of records by name, made below `root` unless they are there."""
+def make_inputs(root: str, names: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
+    """Folders of records by those of `names` that this scale has, made below `root` if need be."""
     numbers = {'vggsound': NUM_CLIPS, 'vggsound-half': NUM_CLIPS // 2}
-    return {name: make_records(os.path.join(root, name), n, say) for name, n in numbers.items()}
+    return {
+        name: make_records(os.path.join(root, name), numbers[name], say)
+        for name in numbers
+        if name in names
+    }
 
 
 def make_records(folder: str, num_train: int, say: Callable[[str], None]) -> str:

@@ -16,7 +16,7 @@ from avmae_tf.sweeps.cells import (
     inpainting,
     mae,
 )
-from avmae_tf.sweeps.objectives import SLOW, beyond, figure4
+from avmae_tf.sweeps.objectives import SLOW, beyond, figure4, gain
 
 _SINGLE = {'AudioMAE': alone('audio'), 'VideoMAE': alone('video'), 'Audiovisual MAE': mae()}
 _EQUAL_STEPS = {'VGGSound': ('vggsound', 800), 'AudioSet': ('audioset', 80)}
@@ -240,6 +240,7 @@ _TITLES = {
     'table17': ('Half of the data, twice the epochs', _table17),
     'table18': ('Linear probes on audio', _table18),
     'table19': ('Cost of pretraining', _table19),
+    'gain': ('What pretraining gives', gain),
     'figure4': ('Learning rates of two objectives', figure4),
     'beyond': ('Objectives beyond the paper', beyond),
 }

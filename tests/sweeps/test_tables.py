@@ -11,7 +11,7 @@ PAPER, MINI = SCALES['paper'], SCALES['mini']
 
 def test_every_ablation_of_the_paper_has_a_name():
     numbers = [1, 2, 3, 4, 5, 6, *range(8, 20)]  # Table 7 compares with other systems
-    assert list(SWEEPS) == [*(f'table{n}' for n in numbers), 'figure4', 'beyond']
+    assert list(SWEEPS) == [*(f'table{n}' for n in numbers), 'gain', 'figure4', 'beyond']
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_one_pretraining_of_both_has_the_flops_of_two_apart():
 
 
 def test_the_mini_scale_says_what_it_leaves_out():
-    for name in ('table1', 'table2', 'table3', 'table11', 'table14', 'figure4', 'beyond'):
+    for name in ('table1', 'table2', 'table3', 'table11', 'table14', 'gain', 'figure4', 'beyond'):
         assert not [item.reason for item in plan(SWEEPS[name], MINI, 1) if item.reason], name
     reasons = {item.reason for item in plan(SWEEPS['table4'], MINI, 1) if item.reason}
     assert reasons == {
