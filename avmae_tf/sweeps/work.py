@@ -8,6 +8,7 @@ Whoever trains a run holds it (`avmae_tf/data/locks.py`), on any machine that se
 """
 
 import concurrent.futures
+import dataclasses
 import json
 import os
 import subprocess
@@ -63,14 +64,14 @@ def carry_out(
         Failed: a run failed, but for one that diverged, which is its result.
     """
     waiting, evaluated = {run.name: run for run in runs}, set(evaluated)
+    workshop = _Workshop(root, inputs, say, threads)
     total, working, others = len(waiting), {}, set()  # others: what other processes have in hand
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         while waiting:
             free = [n for n in waiting if n not in others and n not in working.values()]
             ready = [n for n in free if all(result_of(root, b) for b in waiting[n].before)]
             for name in ready[: jobs - len(working)]:
-                given = (root, waiting[name], inputs, name in evaluated, say, threads)
-                working[pool.submit(_advance, *given)] = name
+                working[pool.submit(workshop.advance, waiting[name], name in evaluated)] = name
             if not working:
                 time.sleep(WAIT_SECONDS)
                 others.clear()
@@ -86,98 +87,94 @@ def carry_out(
                 say(f'{total - len(waiting)} of {total} runs are done')
 
 
-def _advance(
-    root: str,
-    run: Run,
-    inputs: Mapping[str, str],
-    evaluate: bool,
-    say: Say,
-    threads: int | None,
-) -> bool:
-    """Whether a run is done, after working on it if nothing stands in the way."""
-    if _is_done(root, run, evaluate):
+@dataclasses.dataclass(frozen=True)
+class _Workshop:
+    """Where runs are trained, from which inputs, and with how many threads each."""
+
+    root: str
+    inputs: Mapping[str, str]
+    say: Say
+    threads: int | None
+
+    def advance(self, run: Run, evaluate: bool) -> bool:
+        """Whether a run is done, after working on it if nothing stands in the way."""
+        if self._is_done(run, evaluate):
+            return True
+        folder = folder_of(self.root, run)
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        try:
+            with held(folder, beside=True):
+                if not self._is_done(run, evaluate):
+                    self._train(run, folder, evaluate)
+        except Held:
+            return False
         return True
-    folder = folder_of(root, run)
-    os.makedirs(os.path.dirname(folder), exist_ok=True)
-    try:
-        with held(folder, beside=True):
-            if not _is_done(root, run, evaluate):
-                _train(root, run, inputs, evaluate, say, threads)
-    except Held:
-        return False
-    return True
 
+    def _is_done(self, run: Run, evaluate: bool) -> bool:
+        result = result_of(self.root, run)
+        return result is not None and (result['evaluated'] or not evaluate)
 
-def _is_done(root: str, run: Run, evaluate: bool) -> bool:
-    result = result_of(root, run)
-    return result is not None and (result['evaluated'] or not evaluate)
-
-
-def _train(
-    root: str,
-    run: Run,
-    inputs: Mapping[str, str],
-    evaluate: bool,
-    say: Say,
-    threads: int | None,
-):
-    folder = folder_of(root, run)
-    data, settings = inputs[run.data], os.path.join(folder, SETTINGS)
-    write_text(settings, run.config.to_json() + '\n')
-    starts = [s if isinstance(s, str) else s.name for s in run.start]
-    say(f'{run.name}{" from " + " and ".join(starts) if starts else ""}')
-    if diverged := [s for s in run.before if result_of(root, s)['diverged']]:
-        _write(folder, metrics={}, seconds=0.0, diverged=diverged[0].name, evaluated=True)
-        return
-    training = os.path.join(folder, TRAINING)
-    arguments = ['--data', data, '--workdir', training, '--recipe', settings, '--no-pictures']
-    for start in run.start:
-        path = inputs[start] if isinstance(start, str) else _model(root, start)
-        arguments += ['--pretrained', path]
-    earlier = result_of(root, run)
-    started = time.monotonic()
-    error = '' if earlier else _run(run.kind, *arguments, threads=threads)
-    seconds = earlier['seconds'] if earlier else time.monotonic() - started
-    if error and _DIVERGED not in error:
-        raise console.Failed(f'{folder}: {error}')
-    if error:
-        _write(folder, metrics={}, seconds=seconds, diverged=error, evaluated=True)
-        return
-    with open_text(os.path.join(training, 'run.json')) as f:
-        metrics = json.load(f)['scalars']
-    if evaluate:
-        metrics |= _evaluate(run, folder, data)
-    _write(folder, metrics=metrics, seconds=seconds, diverged='', evaluated=evaluate)
-
-
-def _evaluate(run: Run, folder: str, data: str) -> dict[str, float | None]:
-    model, report = os.path.join(folder, TRAINING, 'model'), os.path.join(folder, 'report')
-    if run.kind == 'finetune':
-        saved = os.path.join(folder, 'saved')
-        if not exists(saved) and (error := _run('export', '--model', model, '--out', saved)):
+    def _train(self, run: Run, folder: str, evaluate: bool):
+        data, settings = self.inputs[run.data], os.path.join(folder, SETTINGS)
+        write_text(settings, run.config.to_json() + '\n')
+        starts = [s if isinstance(s, str) else s.name for s in run.start]
+        self.say(f'{run.name}{" from " + " and ".join(starts) if starts else ""}')
+        if diverged := [s for s in run.before if result_of(self.root, s)['diverged']]:
+            _write(folder, metrics={}, seconds=0.0, diverged=diverged[0].name, evaluated=True)
+            return
+        training = os.path.join(folder, TRAINING)
+        arguments = ['--data', data, '--workdir', training, '--recipe', settings, '--no-pictures']
+        for start in run.start:
+            known = isinstance(start, str)
+            arguments += ['--pretrained', self.inputs[start] if known else self._model(start)]
+        earlier = result_of(self.root, run)
+        started = time.monotonic()
+        error = '' if earlier else self._call(run.kind, *arguments)[1]
+        seconds = earlier['seconds'] if earlier else time.monotonic() - started
+        if error and _DIVERGED not in error:
             raise console.Failed(f'{folder}: {error}')
-        model = saved
-    arguments = ['--model', model, '--data', data, '--out', report, '--json']
-    done = subprocess.run([*_COMMAND, 'evaluate', *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise console.Failed(f'{folder}: {_last_line(done.stderr)}')
-    return json.loads(_last_line(done.stdout))
+        if error:
+            _write(folder, metrics={}, seconds=seconds, diverged=error, evaluated=True)
+            return
+        with open_text(os.path.join(training, 'run.json')) as f:
+            metrics = json.load(f)['scalars']
+        if evaluate:
+            metrics |= self._evaluate(run, folder, data)
+        _write(folder, metrics=metrics, seconds=seconds, diverged='', evaluated=evaluate)
 
+    def _evaluate(self, run: Run, folder: str, data: str) -> dict[str, float | None]:
+        model, saved = self._model(run), os.path.join(folder, 'saved')
+        if run.kind == 'finetune':
+            error = (
+                '' if exists(saved) else self._call('export', '--model', model, '--out', saved)[1]
+            )
+            if error:
+                raise console.Failed(f'{folder}: {error}')
+            model = saved
+        report = os.path.join(folder, 'report')
+        arguments = ['--model', model, '--data', data, '--out', report, '--json']
+        said, error = self._call('evaluate', *arguments)
+        if error:
+            raise console.Failed(f'{folder}: {error}')
+        return json.loads(said)
 
-def _run(*arguments: str, threads: int | None = None) -> str:
-    """Runs a verb of the command; '' if it succeeds, else the last line that it says."""
-    environment = {**os.environ, **(dict.fromkeys(_THREADS, str(threads)) if threads else {})}
-    done = subprocess.run([*_COMMAND, *arguments], capture_output=True, text=True, env=environment)
-    return _last_line(done.stderr) or f'exit code {done.returncode}' if done.returncode else ''
+    def _call(self, *arguments: str) -> tuple[str, str]:
+        """Runs a verb of the command; the last line that it prints, and, if it fails, its error."""
+        threads = dict.fromkeys(_THREADS, str(self.threads)) if self.threads else {}
+        done = subprocess.run(
+            [*_COMMAND, *arguments],
+            capture_output=True, text=True, env={**os.environ, **threads},
+        )  # fmt: skip
+        error = _last_line(done.stderr) or f'exit code {done.returncode}'
+        return _last_line(done.stdout), error if done.returncode else ''
+
+    def _model(self, run: Run) -> str:
+        return os.path.join(folder_of(self.root, run), TRAINING, 'model')
 
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1] if lines else ''
-
-
-def _model(root: str, run: Run) -> str:
-    return os.path.join(folder_of(root, run), TRAINING, 'model')
 
 
 def _write(folder: str, **result):
