@@ -18,8 +18,8 @@ def test_the_blocks_of_the_page_run_in_order(
     monkeypatch.chdir(tmp_path)
     backbone = pretrain_config.backbone.replace(num_layers=2)
     tiny = {'backbone': backbone}
-    monkeypatch.setitem(config.PRETRAIN_RECIPES, 'demo', pretrain_config.replace(**tiny))
-    monkeypatch.setitem(config.FINETUNE_RECIPES, 'demo', finetune_config.replace(**tiny))
+    monkeypatch.setitem(config.PRETRAIN_RECIPES, 'mini', pretrain_config.replace(**tiny))
+    monkeypatch.setitem(config.FINETUNE_RECIPES, 'mini', finetune_config.replace(**tiny))
     names = {}
     for block in re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL):
         exec(compile(block, str(PAGE), 'exec'), names)

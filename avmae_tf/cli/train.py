@@ -15,7 +15,7 @@ def _training_options(command):
     for option in (
         click.option('--data', required=True, help='Folder of records (`avmae convert`).'),
         click.option('--workdir', required=True, help='Checkpoints, logs, and at last the model.'),
-        click.option('--recipe', default='demo', show_default=True, help='Name, or a YAML file.'),
+        click.option('--recipe', default='mini', show_default=True, help='Name, or a YAML file.'),
         click.option(
             '--set', 'changes', multiple=True, metavar='FIELD=VALUE',
             help='Change a setting of the recipe: --set schedule.epochs=5.',

@@ -8,13 +8,16 @@ Whoever trains a run holds it (`avmae_tf/data/locks.py`), on any machine that se
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from avmae_tf import console
 from avmae_tf.data.locks import Held, held
@@ -57,37 +60,44 @@ def carry_out(
     """Trains what is not done yet of `runs`, which come after those that they start from.
 
     `inputs` are paths of records and models by name; runs whose names are in `evaluated` are
-    measured by `avmae evaluate` as well. `jobs` of them train side by side, each with so many
-    `threads`, else all. What another process has in hand is waited for.
+    measured by `avmae evaluate` as well. `jobs` of them train side by side, each on so many
+    `threads` of the CPU; without, on whatever devices there are. What another process has in hand
+    is waited for. Whoever is told to end (SIGTERM) tells the runs, and these save where they are.
 
     Raises:
-        Failed: a run failed, but for one that diverged, which is its result.
+        Failed: a run failed, but for one that diverged, which is its result. What trains beside it
+            comes to its end first.
     """
     waiting, evaluated = {run.name: run for run in runs}, set(evaluated)
     workshop = _Workshop(root, inputs, say, threads)
-    total, working, others = len(waiting), {}, set()  # others: what other processes have in hand
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        while waiting:
+    total, working, failed = len(waiting), {}, None
+    others: set[str] = set()  # what other processes have in hand
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, workshop.open():
+        while working or (waiting and not failed):
             free = [n for n in waiting if n not in others and n not in working.values()]
             ready = [n for n in free if all(result_of(root, b) for b in waiting[n].before)]
-            for name in ready[: jobs - len(working)]:
+            for name in [] if failed else ready[: jobs - len(working)]:
                 working[pool.submit(workshop.advance, waiting[name], name in evaluated)] = name
+            done, _ = concurrent.futures.wait(working, WAIT_SECONDS, 'FIRST_COMPLETED')
+            if not done:
+                others.clear()  # or done by now, and what starts from it is ready
             if not working:
                 time.sleep(WAIT_SECONDS)
-                others.clear()
-                continue
-            done, _ = concurrent.futures.wait(working, return_when='FIRST_COMPLETED')
             for one in done:
-                name = working.pop(one)
-                if not one.result():
+                name, error = working.pop(one), one.exception()
+                if error:
+                    failed = failed or error
+                    say(f'{name} failed')
+                elif not one.result():
                     others.add(name)
-                    continue
-                del waiting[name]
-                others.clear()
-                say(f'{total - len(waiting)} of {total} runs are done')
+                else:
+                    del waiting[name]
+                    say(f'{total - len(waiting)} of {total} runs are done')
+    if failed:
+        raise failed
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Workshop:
     """Where runs are trained, from which inputs, and with how many threads each."""
 
@@ -95,6 +105,24 @@ class _Workshop:
     inputs: Mapping[str, str]
     say: Say
     threads: int | None
+    processes: set[subprocess.Popen] = dataclasses.field(default_factory=set)
+    closed: bool = False
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """As long as the block lasts; where an error or a signal ends it, so do the processes."""
+        main = threading.current_thread() is threading.main_thread()
+        handler = signal.signal(signal.SIGTERM, _leave) if main else None
+        try:
+            yield
+        except BaseException:
+            self.closed = True
+            for process in self.processes.copy():
+                process.terminate()
+            raise
+        finally:
+            if main:
+                signal.signal(signal.SIGTERM, handler)
 
     def advance(self, run: Run, evaluate: bool) -> bool:
         """Whether a run is done, after working on it if nothing stands in the way."""
@@ -103,7 +131,7 @@ class _Workshop:
         folder = folder_of(self.root, run)
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         try:
-            with held(folder, beside=True):
+            with held(folder, beside=True), _free(os.path.join(folder, TRAINING)):
                 if not self._is_done(run, evaluate):
                     self._train(run, folder, evaluate)
         except Held:
@@ -124,6 +152,7 @@ class _Workshop:
             return
         training = os.path.join(folder, TRAINING)
         arguments = ['--data', data, '--workdir', training, '--recipe', settings, '--no-pictures']
+        arguments += ['--device', 'cpu'] if self.threads else []
         for start in run.start:
             known = isinstance(start, str)
             arguments += ['--pretrained', self.inputs[start] if known else self._model(start)]
@@ -161,15 +190,35 @@ class _Workshop:
     def _call(self, *arguments: str) -> tuple[str, str]:
         """Runs a verb of the command; the last line that it prints, and, if it fails, its error."""
         threads = dict.fromkeys(_THREADS, str(self.threads)) if self.threads else {}
-        done = subprocess.run(
+        if self.closed:
+            raise console.Failed('the sweep was told to end')
+        process = subprocess.Popen(
             [*_COMMAND, *arguments],
-            capture_output=True, text=True, env={**os.environ, **threads},
-        )  # fmt: skip
-        error = _last_line(done.stderr) or f'exit code {done.returncode}'
-        return _last_line(done.stdout), error if done.returncode else ''
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **threads},
+        )
+        self.processes.add(process)
+        said, wrong = map(_last_line, process.communicate())
+        self.processes.discard(process)
+        return said, (wrong or f'exit code {process.returncode}') if process.returncode else ''
 
     def _model(self, run: Run) -> str:
         return os.path.join(folder_of(self.root, run), TRAINING, 'model')
+
+
+@contextlib.contextmanager
+def _free(folder: str) -> Iterator[None]:
+    """Raises Held where a training goes on in `folder` whose sweep was killed."""
+    if exists(folder):
+        with held(folder):
+            pass
+    yield
+
+
+def _leave(*_):
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _last_line(text: str) -> str:
