@@ -12,7 +12,7 @@ from avmae_tf.cli import sweep as command
 from avmae_tf.sweeps import mini, work
 from avmae_tf.sweeps.scales import SCALES
 
-SEEDS, EPOCHS = 2, 20  # of 1,024 clips: a quarter of what `avmae sweep` trains
+SEEDS, EPOCHS = 2, 20  # of 1,024 clips: half of what `avmae sweep` trains
 
 
 @pytest.mark.slow
@@ -36,6 +36,8 @@ def test_pretraining_gains_and_nothing_is_trained_again(tmp_path, monkeypatch):
         )
     ]
     assert statistics.mean(gains) > 0, found
+    assert [*tmp_path.rglob('events.out.tfevents.*')]  # curves, and nothing that is drawn
+    assert not [*tmp_path.rglob('projector_config.pbtxt')]
 
     monkeypatch.setattr(work, '_COMMAND', ['false'])
     again = CliRunner().invoke(command.sweep, arguments)

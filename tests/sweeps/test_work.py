@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -32,11 +33,18 @@ SWEEP = Sweep(
 )
 INPUTS = {'vggsound': '/data/vggsound'}
 COMMAND = """
-    import json, os, sys
+    import json, os, sys, time
     given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
     verb, folder = sys.argv[1], given.get('--workdir') or given.get('--out')
     with open(os.environ['CALLS'], 'a') as f:
         f.write(json.dumps(sys.argv[1:]) + '\\n')
+    if number := os.environ.get('MEETS'):  # goes on when so many are at work
+        with open(os.environ['CALLS'] + '-pids', 'a') as f:
+            print(os.getpid(), os.environ['TF_NUM_INTRAOP_THREADS'], file=f)
+        until = time.monotonic() + 60
+        while len(open(os.environ['CALLS'] + '-pids').readlines()) < int(number):
+            assert time.monotonic() < until, 'alone'
+            time.sleep(0.02)
     if verb == 'evaluate':
         print(json.dumps({'audio_to_video_recall_at_1': 0.125}))
         sys.exit()
@@ -68,9 +76,9 @@ def planned():
     return plan(SWEEP, SCALE, seeds=2)
 
 
-def carry_out(root, planned):
+def carry_out(root, planned, **how):
     evaluated = [item.run.name for item in planned if item.run and item.evaluated]
-    work.carry_out(str(root), in_order(planned), INPUTS, evaluated, lambda line: None)
+    work.carry_out(str(root), in_order(planned), INPUTS, evaluated, lambda line: None, **how)
 
 
 def test_each_run_is_trained_once_after_what_it_starts_from(calls, planned, tmp_path):
@@ -117,6 +125,44 @@ def test_what_another_has_in_hand_is_waited_for(calls, planned, tmp_path):
     assert not thread.is_alive() and len(calls()) == 8
     with held(folder, beside=True):
         pass
+
+
+def test_runs_go_side_by_side_on_one_thread_of_the_cpu_each(calls, planned, tmp_path, monkeypatch):
+    monkeypatch.setenv('MEETS', '2')
+    carry_out(tmp_path / 'root', planned, jobs=2, threads=1)
+    assert len(calls()) == 8
+    for call in calls():
+        if call[0] != 'evaluate':
+            assert call[call.index('--device') + 1] == 'cpu' and '--no-pictures' in call
+    lines = (tmp_path / 'calls-pids').read_text().splitlines()
+    assert {line.split()[1] for line in lines} == {'1'}
+
+
+def test_what_trains_beside_a_run_that_fails_is_kept(calls, planned, tmp_path, monkeypatch):
+    for name, value in {'MEETS': '2', 'FAILS': 'finetune', 'SAYS': 'error: no room'}.items():
+        monkeypatch.setenv(name, value)
+    root, (pretraining,) = tmp_path / 'root', planned[0].run.before
+    with pytest.raises(console.Failed, match='no room'):
+        carry_out(root, planned, jobs=2, threads=1)  # beside it finetunes from scratch
+    assert work.result_of(str(root), pretraining)
+
+
+def test_a_sweep_that_is_told_to_end_ends_its_runs(calls, planned, tmp_path, monkeypatch):
+    monkeypatch.setenv('MEETS', '3')  # never
+    code = f"""
+        from test_work import *
+        work._COMMAND = {work._COMMAND!r}
+        carry_out({str(tmp_path / 'root')!r}, plan(SWEEP, SCALE, seeds=2), jobs=2, threads=1)
+    """
+    here = {**os.environ, 'PYTHONPATH': os.path.dirname(__file__)}
+    sweep = subprocess.Popen([sys.executable, '-c', textwrap.dedent(code)], env=here)
+    pids, deadline = tmp_path / 'calls-pids', time.monotonic() + 60
+    while not pids.exists() or len(pids.read_text().splitlines()) < 2:
+        assert time.monotonic() < deadline and sweep.poll() is None
+        time.sleep(0.05)
+    sweep.terminate()
+    assert sweep.wait(60) == 143
+    assert not any(os.path.exists(f'/proc/{x.split()[0]}') for x in pids.read_text().splitlines())
 
 
 def test_a_run_that_fails_is_named_and_its_line_is_told(calls, planned, tmp_path, monkeypatch):
