@@ -191,6 +191,6 @@ def test_a_person_sees_clips_in_the_projector(page, runs):
     keep(found, 'projector')
 
 
-def test_a_person_sees_the_profile(page, runs):
+def test_the_page_of_profiles_opens_and_knows_both_runs(page):
     found = page('profile', 'Performance Summary', 'Runs (2)', 'overview_page')
     keep(found, 'profile')

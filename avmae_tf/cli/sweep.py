@@ -78,8 +78,10 @@ def sweep(
     for reason in dict.fromkeys(item.reason for item in planned if item.reason):
         console.say(f'left out: {reason}')
     runs = in_order(planned)
+    threads = chosen.threads
+    jobs = jobs or (len(os.sched_getaffinity(0)) // threads if threads else 1)
     if dry_run:
-        _show(runs, chosen, scale)
+        _show(runs, chosen, scale, jobs)
         return
 
     from avmae_tf.sweeps import mini, report, work
@@ -91,8 +93,6 @@ def sweep(
         options = ', '.join(f'--input {need}=PATH' for need in sorted(missing))
         raise ValueError(f'{name} at the scale {scale!r} needs {options}')
     evaluated = [item.run.name for item in planned if item.run and item.evaluated]
-    threads = chosen.threads
-    jobs = jobs or (len(os.sched_getaffinity(0)) // threads if threads else 1)
     work.carry_out(workdir, runs, inputs, evaluated, console.say, jobs, threads)
     header = f'`avmae sweep {name} --scale {scale} --seeds {seeds or chosen.num_seeds}`: ' + (
         'mean and standard deviation over seeds, in brackets the figure of the paper.'
@@ -113,13 +113,13 @@ def _inputs(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _show(runs, scale, name: str):
+def _show(runs, scale, name: str, jobs: int):
     """The runs with what they cost."""
     from rich.table import Table
 
     from avmae_tf.sweeps.runs import hours
 
-    unit = 'TPU v3 core hours' if name == 'paper' else 'hours'
+    unit = 'TPU v3 core hours' if name == 'paper' else 'core hours'
     table = Table('run', 'after', 'seed', 'clips', 'epochs', 'PFLOP', unit)
     for run in runs:
         after = ', '.join(s if isinstance(s, str) else s.name for s in run.start) or 'scratch'
@@ -131,7 +131,8 @@ def _show(runs, scale, name: str):
         )  # fmt: skip
     console.screen(soft_wrap=True).print(console.safe(table))
     total = sum(hours(run, scale) for run in runs)
-    console.echo(f'{len(runs)} runs, {total:,.3g} {unit} in all')
+    beside = f', {total / jobs:,.3g} hours {jobs} side by side' if name == 'mini' else ''
+    console.echo(f'{len(runs)} runs, {total:,.3g} {unit} in all{beside}')
     if name == 'paper':
         console.echo(
             f'on 32 cores {total / 32:,.3g} hours; Table 19: 59.0 for AudioMAE, 84.4 for VideoMAE, '

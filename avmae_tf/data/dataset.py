@@ -153,7 +153,7 @@ def shard_records(path: str | tf.Tensor, count: int | tf.Tensor) -> tf.data.Data
             return tf.identity(path)
 
     rest = records.concatenate(tf.data.Dataset.from_tensors(path).map(lost)).take(count)
-    return opened.skip(1).concatenate(rest).enumerate()  # a filter would be set up shard by shard
+    return opened.skip(1).concatenate(rest).enumerate()  # a filter: a function to set up for each
 
 
 def records_at(shards: Mapping[str, int], places: Iterable[int]) -> list[bytes]:

@@ -121,5 +121,5 @@ def _with_before(run: Run) -> Iterator[Run]:
 
 
 def hours(run: Run, scale: Scale) -> float:
-    """How long a run is expected to take, of one accelerator or of this machine."""
+    """How long a run is expected to take, of one accelerator or of one core."""
     return (scale.start_seconds + run.flops / scale.flops_per_second) / 3600

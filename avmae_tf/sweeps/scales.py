@@ -32,7 +32,7 @@ class Scale:
     labelled: Mapping[str, int]  # those of them that finetuning trains on, where it is not all
     models: tuple[str, ...]  # of others, that a classifier may start from
     epochs: float  # of pretraining, for one of the paper's
-    flops_per_second: float  # those of `models.cost`, of an accelerator or of this machine
+    flops_per_second: float  # those of `models.cost`, of an accelerator or of a core
     start_seconds: float  # of a process before its first step
     num_seeds: int  # where none are asked for
     threads: int | None  # of a run, and runs side by side fill the machine; else all, one by one
@@ -88,6 +88,6 @@ SCALES = {
         flops_per_second=mini.FLOPS_PER_SECOND,
         start_seconds=mini.START_SECONDS,
         num_seeds=5,
-        threads=1,  # so small that more are idle; and sums are in one order, whatever the machine
+        threads=1,  # so small that more are idle; and sums are in one order, on however many cores
     ),
 }  # fmt: skip
