@@ -46,8 +46,8 @@ def _training_options(command):
         ),
         click.option(
             '--pictures/--no-pictures', default=True,
-            help='Reconstructions, confusions, wrong clips and the projector for TensorBoard, beside '
-            'curves. Those at the end are half of a run that takes a minute.',
+            help='Reconstructions, confusions, wrong clips and the projector for TensorBoard, '
+            'beside curves. Those at the end are half of a run that takes a minute.',
         ),
         click.option(
             '--strategy', type=click.Choice(typing.get_args(StrategyKind)),
