@@ -70,7 +70,7 @@ def test_a_killed_pretraining_ends_as_an_undisturbed_one_and_its_curve_has_no_ga
     def arguments_of(run):
         return (
             'pretrain', '--data', examples, '--workdir', tmp_path / run,
-            '--set', 'schedule.epochs=10', '--steps-per-loop', 10,
+            '--set', 'schedule.epochs=20', '--steps-per-loop', 10,
             '--set', 'backbone.num_layers=2', '--set', 'backbone.width=32',
             '--set', 'backbone.num_heads=2', '--set', 'decoder.num_layers=1',
         )  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_killed_pretraining_ends_as_an_undisturbed_one_and_its_curve_has_no_ga
     resumed = int(done.stderr.split('resumed from step ')[1].split()[0])
     assert 0 < resumed <= 40
     (logs,) = (tmp_path / 'run/logs').iterdir()  # one run, whatever day it was resumed on
-    assert re.fullmatch(r'pretrain-demo-changed-\d{4}-\d\d-\d\d-\d{4}', logs.name)
+    assert re.fullmatch(r'pretrain-mini-changed-\d{4}-\d\d-\d\d-\d{4}', logs.name)
     steps = list(figures.scalars(str(logs / 'train'))['loss'])
     assert steps == list(range(10, 41, 10))
 
