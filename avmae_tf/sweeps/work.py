@@ -131,7 +131,10 @@ class _Workshop:
         folder = folder_of(self.root, run)
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         try:
-            with held(folder, beside=True), _free(os.path.join(folder, TRAINING)):
+            with held(folder, beside=True):
+                if exists(training := os.path.join(folder, TRAINING)):
+                    with held(training):
+                        pass  # nor does a training go on there whose sweep was killed
                 if not self._is_done(run, evaluate):
                     self._train(run, folder, evaluate)
         except Held:
@@ -174,22 +177,22 @@ class _Workshop:
     def _evaluate(self, run: Run, folder: str, data: str) -> dict[str, float | None]:
         model, saved = self._model(run), os.path.join(folder, 'saved')
         if run.kind == 'finetune':
-            error = (
-                '' if exists(saved) else self._call('export', '--model', model, '--out', saved)[1]
-            )
-            if error:
-                raise console.Failed(f'{folder}: {error}')
+            if not exists(saved):
+                self._must(folder, 'export', '--model', model, '--out', saved)
             model = saved
         report = os.path.join(folder, 'report')
         arguments = ['--model', model, '--data', data, '--out', report, '--json']
-        said, error = self._call('evaluate', *arguments)
+        return json.loads(self._must(folder, 'evaluate', *arguments))
+
+    def _must(self, folder: str, *arguments: str) -> str:
+        said, error = self._call(*arguments)
         if error:
             raise console.Failed(f'{folder}: {error}')
-        return json.loads(said)
+        return said
 
     def _call(self, *arguments: str) -> tuple[str, str]:
         """Runs a verb of the command; the last line that it prints, and, if it fails, its error."""
-        threads = dict.fromkeys(_THREADS, str(self.threads)) if self.threads else {}
+        cpu = {**dict.fromkeys(_THREADS, str(self.threads)), 'CUDA_VISIBLE_DEVICES': ''}
         if self.closed:
             raise console.Failed('the sweep was told to end')
         process = subprocess.Popen(
@@ -197,24 +200,17 @@ class _Workshop:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **threads},
+            env={**os.environ, **(cpu if self.threads else {})},
         )
         self.processes.add(process)
+        if self.closed:  # meanwhile
+            process.terminate()
         said, wrong = map(_last_line, process.communicate())
         self.processes.discard(process)
         return said, (wrong or f'exit code {process.returncode}') if process.returncode else ''
 
     def _model(self, run: Run) -> str:
         return os.path.join(folder_of(self.root, run), TRAINING, 'model')
-
-
-@contextlib.contextmanager
-def _free(folder: str) -> Iterator[None]:
-    """Raises Held where a training goes on in `folder` whose sweep was killed."""
-    if exists(folder):
-        with held(folder):
-            pass
-    yield
 
 
 def _leave(*_):

@@ -46,8 +46,6 @@ class Running:
 class Action:
     """Something that the host does at its looks: one is made for each run, before it begins."""
 
-    draws: ClassVar[bool] = False  # left out by `RunSpec.pictures`
-
     def __init__(self, running: Running):
         self.running = running
 

@@ -138,7 +138,7 @@ def _train(
         progress=progress,
         say=say,
     )
-    actions = Actions(running, [m for m in MONITORS if run.pictures or not m.draws])
+    actions = Actions(running, MONITORS)
     with contextlib.redirect_stdout(None), damage_named():  # Orbit prints what it logs
         controller = orbit.Controller(
             global_step=step,

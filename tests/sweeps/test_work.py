@@ -41,6 +41,7 @@ COMMAND = """
     if number := os.environ.get('MEETS'):  # goes on when so many are at work
         with open(os.environ['CALLS'] + '-pids', 'a') as f:
             print(os.getpid(), os.environ['TF_NUM_INTRAOP_THREADS'], file=f)
+            assert os.environ['CUDA_VISIBLE_DEVICES'] == ''
         until = time.monotonic() + 60
         while len(open(os.environ['CALLS'] + '-pids').readlines()) < int(number):
             assert time.monotonic() < until, 'alone'

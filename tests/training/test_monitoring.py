@@ -129,6 +129,7 @@ def test_pictures_that_were_asked_for_are_drawn_whatever_they_cost_and_by_one_wo
     asked = occasional(clock, pictures_every_loops=4)
     assert steps_of(asked, clock, 100.0) == [20, 40, 60, 80, 100]
     assert steps_of(occasional(clock, logs=None), clock, 0.0) == []
+    assert steps_of(occasional(clock, pictures=False), clock, 0.0) == []
 
 
 def test_the_steps_of_the_second_loop_are_profiled(tmp_path, monkeypatch):

@@ -74,7 +74,7 @@ def wait_for_step(folder: Path, step: int) -> None:
 
 
 def kill_one(count, folder, command) -> None:
-    """Starts all workers, and kills any of them after any step; the others end, and say so."""
+    """Starts all workers, and kills any of them a few steps on; the others end, and say so."""
     step, victim = last_step(folder) + random.randrange(1, 4), random.randrange(count)
     workers = begin(count, folder, command)
     wait_for_step(folder, step)

@@ -35,7 +35,6 @@ def verdict(answers: Answers, clip: int, classes: Classes) -> str:
 class Classification(Occasional):
     """Confusion matrix and average precision by class of every head, and the most wrong clips."""
 
-    draws = True
     cost = 3.0
 
     def after_test(self, step: int, scalars: Scalars) -> None:

@@ -11,8 +11,9 @@ TIMES = 10  # in a run; as many pictures of a kind as TensorBoard keeps
 class Occasional(Action):
     """Due at the end of a run, and before that a few times, as the budget allows.
 
-    Where `RunSpec.pictures_every_loops` is set it is due so often, whatever it costs. Only the
-    worker that writes the logs does it: what it computes must not need the others.
+    Where `RunSpec.pictures_every_loops` is set it is due so often, whatever it costs, and without
+    `RunSpec.pictures` never. Only the worker that writes the logs does it: what it computes must not
+    need the others.
     """
 
     cost = 0.0  # seconds: what it is thought to cost the first time, then what it did last
@@ -27,7 +28,7 @@ class Occasional(Action):
 
     def is_due(self, step: int) -> bool:
         """Whether to do it now."""
-        if not self.running.logs:
+        if not (self.running.logs and self.running.run.pictures):
             return False
         if step >= self.running.trainer.num_steps:
             return True

@@ -69,7 +69,6 @@ def side_by_side(embedded: dict[str, tf.Tensor]) -> np.ndarray:
 class Projector(Occasional):
     """The first held-out clips where the encoder puts them; every time anew, in the same files."""
 
-    draws = True
     cost = 20.0
 
     def __init__(self, running: Running):

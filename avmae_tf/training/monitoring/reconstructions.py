@@ -14,8 +14,6 @@ NUM_CLIPS = 4
 class Reconstructions(Occasional):
     """Pictures, where the task has them."""
 
-    draws = True
-
     @functools.cached_property
     def _clips(self) -> dict[str, tf.Tensor]:
         return self.running.trainer.first_clips(NUM_CLIPS)
