@@ -12,8 +12,8 @@ class Occasional(Action):
     """Due at the end of a run, and before that a few times, as the budget allows.
 
     Where `RunSpec.pictures_every_loops` is set it is due so often, whatever it costs, and without
-    `RunSpec.pictures` never. Only the worker that writes the logs does it: what it computes must not
-    need the others.
+    `RunSpec.pictures` never. Only the worker that writes the logs does it: what it computes must
+    not need the others.
     """
 
     cost = 0.0  # seconds: what it is thought to cost the first time, then what it did last
